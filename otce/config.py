@@ -1,0 +1,242 @@
+"""The run as frozen pydantic models; `otce.config_file` reads them from YAML.
+
+Two halves. Everything outside `execution` is science: it can change a number and is fingerprinted.
+Everything inside `execution` changes only speed and place, and is never hashed.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    model_validator,
+)
+
+from otce.files import absolute_uri
+from otce.fingerprint import fingerprint
+from otce.recipe import PRESETS, ClassWeights, FeatureScaling, PresetName, Relaxation, Solver
+
+
+def _resolve(uri: str, info: ValidationInfo) -> str:
+    return absolute_uri(uri, (info.context or {}).get("folder", "."))
+
+
+def _resolve_layout(layout: str, info: ValidationInfo) -> str:
+    kind, _, root = layout.partition(":")
+    return f"{kind}:{_resolve(root, info)}"
+
+
+Uri = Annotated[str, Field(min_length=1), AfterValidator(_resolve)]
+"""A path or fsspec URI; relative paths are relative to the configuration file."""
+Size = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
+Channel = tuple[float, float, float]
+PositiveFloat = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, unknown keys refused, NaN and infinity refused."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+
+class FolderDataset(Section):
+    """Images and label masks in folders, paired by what the `*` of their patterns stands for."""
+
+    layout: Annotated[str, Field(pattern=r"^folder:.+"), AfterValidator(_resolve_layout)]
+    """`folder:<root>`, the root being a path or any fsspec URI."""
+    images: Annotated[str, Field(pattern=r"^[^*]*\*[^*]*$")]
+    """Where the images are below the root; the one `*` stands for the item's id."""
+    labels: Annotated[str, Field(pattern=r"^[^*]*\*[^*]*$")]
+    """Where the label mask of the same id is."""
+    items: str | None = None
+    """A list file below the root: one id (or an image path and a label path) a line."""
+    classes: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Class names; class ids are their positions."""
+    ignore: frozenset[int] = frozenset({255})
+    """Mask values that are no class."""
+    label_map: dict[int, int] = Field(default_factory=dict)
+    """Mask value to class id, all at once; empty: values are class ids as they stand."""
+    max_image_px: Annotated[int, Field(ge=1)] = 64_000_000
+    """Larger images are refused before they are decoded."""
+
+
+class ScenesDataset(Section):
+    """Street scenes drawn by code; every named city is a domain of its own."""
+
+    layout: Annotated[str, Field(pattern=r"^scenes:.+")]
+    """`scenes:<city>`."""
+    count: Annotated[int, Field(ge=1)] = 24
+    """Number of scenes."""
+    size_px: Size = (128, 192)
+    """Height and width."""
+    first: Annotated[int, Field(ge=0)] = 0
+    """Index of the first scene: disjoint ranges are disjoint images of one city."""
+
+
+def _layout_kind(value: Any) -> str:
+    layout = value.get("layout", "") if isinstance(value, dict) else getattr(value, "layout", "")
+    return "scenes" if str(layout).startswith("scenes:") else "folder"
+
+
+DatasetConfig = Annotated[
+    Annotated[FolderDataset, Tag("folder")] | Annotated[ScenesDataset, Tag("scenes")],
+    Discriminator(_layout_kind),
+]
+
+
+class Preprocessing(Section):
+    """What a model wants done to an RGB image whose values were divided by 255."""
+
+    size_px: Size | None = None
+    """Height and width to resize to (bilinear, antialiased); none: as the image is."""
+    mean: Channel = (0.485, 0.456, 0.406)
+    """Subtracted per channel, in the range 0 to 1."""
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (0.229, 0.224, 0.225)
+    """Divided by per channel."""
+    channel_order: Literal["rgb", "bgr"] = "rgb"
+    """Order in which the model (and mean and std) wants the channels."""
+
+
+class ModelConfig(Section):
+    """One source model: code, weights, preprocessing, where it was trained and where to listen."""
+
+    factory: Annotated[str, Field(pattern=r"^python:[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+    """`python:<module>:<function>`, called with `arguments`; runs code, so needs `trusted`."""
+    arguments: dict[str, int | float | str | bool | None] = Field(default_factory=dict)
+    """Keyword arguments of the factory."""
+    trusted: bool = False
+    """That you have read the factory's code and let it run."""
+    weights: Uri
+    """A safetensors file with the state dict."""
+    weights_digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """SHA-256 of that file: checked when it is read, and saves reading it to know it."""
+    source: str
+    """Id of the data set it was trained on."""
+    preprocessing: Preprocessing = Preprocessing()
+    """What is done to an image before it enters the model."""
+    tap: Annotated[str, Field(min_length=1)] = "head"
+    """Which features: `head` (input of the final classifier), `logits`, or a module's path."""
+
+
+class SamplingConfig(Section):
+    """Which pixels are looked at."""
+
+    pixels: Annotated[int, Field(ge=1)]
+    """N: labelled pixels drawn from each side, without replacement."""
+    repetitions: Annotated[int, Field(ge=1)]
+    """K: independent draws."""
+    too_few_pixels: Literal["refuse", "shrink"] = "refuse"
+    """When a data set has fewer than N labelled pixels: refuse it, or use all and record it."""
+
+
+class ScoreConfig(Section):
+    """How a draw of pixels becomes a score."""
+
+    epsilon: PositiveFloat
+    """Entropic regularisation, in units of the scaled cost."""
+    feature_scaling: FeatureScaling
+    """How features of one draw are scaled before distances are taken."""
+    relaxation: Relaxation
+    """Which marginal of the coupling is free; `none` is the paper's balanced coupling."""
+    class_weights: ClassWeights
+    """How pixels are weighted by class; `uniform` is the paper's."""
+    solver: Solver = "auto"
+    """Which transport solver; `emd` is exact transport without epsilon."""
+    tolerance: PositiveFloat = 1e-3
+    """Largest L1 error of the marginals at which a coupling counts as solved."""
+    max_iterations: Annotated[int, Field(ge=1)] = 20_000
+    """Iterations after which an unsolved coupling is an error."""
+
+
+class ExecutionConfig(Section):
+    """Where and how fast: nothing here can change a number."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,48}$")] = "run"
+    """First part of the default run id; the configuration file's name when read from one."""
+    run_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$")] | None = None
+    """Folder of this run's tables; by default the name and the start of the fingerprint."""
+    store: Uri = "otce-store"
+    """Where objects and tables are kept: a path or any fsspec URI."""
+    storage_options: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """fsspec options by protocol, such as `s3: {endpoint_url: ...}`; never secrets."""
+    python_path: tuple[Uri, ...] = (".",)
+    """Folders in which factories' modules are looked for, before the environment."""
+    workers: Annotated[int, Field(ge=1)] | None = None
+    """CPUs of a local Ray; by default those of the machine."""
+    actors: Annotated[int, Field(ge=1)] | None = None
+    """Most feature actors at once; by default as many as the cluster has slots."""
+    gpus_per_actor: Annotated[float, Field(gt=0)] = 1.0
+    """GPUs (or a fraction of one) of a feature actor, where the cluster has any."""
+    cpus_per_actor: Annotated[int, Field(ge=1)] = 1
+    """CPUs of a feature actor."""
+    batch_size: Annotated[int, Field(ge=1)] | None = None
+    """Images a forward pass; by default 8 on a GPU and 1 on a CPU; halves when memory is short."""
+    items_per_shard: Annotated[int, Field(ge=1)] = 64
+    """Images an actor works through before it answers; the unit that is repeated after a death."""
+    in_flight: Annotated[int, Field(ge=1)] | None = None
+    """Most transports submitted at once; by default twice the cluster's CPUs."""
+    attempts: Annotated[int, Field(ge=1)] = 3
+    """Times a piece of work is tried when its failure is a transient one."""
+    time_limit_s: PositiveFloat = 3600.0
+    """Longest time for one shard or one transport."""
+
+
+class RunConfig(Section):
+    """A whole run."""
+
+    preset: PresetName = "default"
+    """Recipe that fills what `sampling` and `score` leave out: `paper`, or the measured best."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Root of every draw."""
+    datasets: Annotated[dict[str, DatasetConfig], Field(min_length=1)]
+    """Data sets by id, sources and targets alike."""
+    models: Annotated[dict[str, ModelConfig], Field(min_length=1)]
+    """The zoo: source models by id."""
+    targets: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Ids of the target data sets."""
+    sampling: SamplingConfig
+    """Which pixels are looked at."""
+    score: ScoreConfig
+    """How a draw of pixels becomes a score."""
+    execution: ExecutionConfig = ExecutionConfig()
+    """Where and how fast."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_preset(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        preset = PRESETS.get(str(data.get("preset", "default")), PRESETS["default"])
+        given = {name: data.get(name) or {} for name in preset}
+        return data | {
+            name: values | given[name] if isinstance(given[name], dict) else given[name]
+            for name, values in preset.items()
+        }
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the science half, 32 hexadecimal digits."""
+        return fingerprint({name: value for name, value in self if name != "execution"})
+
+    @property
+    def run_id(self) -> str:
+        """Folder of this run's tables."""
+        execution = self.execution
+        return execution.run_id or f"{execution.name}-{self.fingerprint[:8]}"
+
+    @property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """(model, target) ids to score: every target but the model's own source data set."""
+        return tuple(
+            (model, target)
+            for model in self.models
+            for target in self.targets
+            if target != self.models[model].source
+        )

@@ -1,0 +1,215 @@
+"""Bytes at any fsspec URI: paths made absolute, objects read and put whole, errors explained.
+
+An object is put whole: locally a temporary file beside the target, fsync and `os.replace`;
+remotely one `pipe_file`. So a reader finds a complete object or none.
+"""
+
+import os
+import posixpath
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import fsspec
+
+from otce.errors import StoreError, StoreUnavailableError
+
+StorageOptions = Mapping[str, Mapping[str, Any]]
+"""fsspec options by protocol."""
+
+# Another writer's new object would stay invisible behind a cached listing.
+_DEFAULT_OPTIONS: Final[StorageOptions] = {"s3": {"use_listings_cache": False}}
+_EXTRAS: Final = {
+    "s3": "s3",
+    "s3a": "s3",
+    "gs": "gcs",
+    "gcs": "gcs",
+    "az": "azure",
+    "abfs": "azure",
+}
+
+
+def absolute_uri(uri: str, folder: str) -> str:
+    """Make a path or URI independent of where it was written.
+
+    Args:
+        uri: a URI (kept), an absolute path (kept), a path under `~`, or a relative path.
+        folder: path or URI that a relative path is relative to.
+
+    Returns:
+        An absolute path or a URI.
+
+    Example:
+        >>> absolute_uri("../weights/a.safetensors", "s3://zoo/runs")
+        's3://zoo/weights/a.safetensors'
+    """
+    if "://" in uri:
+        return uri
+    path = os.path.expanduser(uri)  # noqa: PTH111 - URIs are no pathlib paths
+    if "://" in folder and not os.path.isabs(path):  # noqa: PTH117
+        parts = urlsplit(folder)
+        joined = posixpath.normpath(posixpath.join("/", parts.path, path))
+        return f"{parts.scheme}://{parts.netloc}{joined}"
+    return os.path.abspath(os.path.join(folder, path))  # noqa: PTH100, PTH118
+
+
+def join(root: str, relative: str) -> str:
+    """Join a root path or URI and a relative path below it.
+
+    Args:
+        root: path or URI of a folder.
+        relative: path below it.
+
+    Returns:
+        The path or URI.
+
+    Raises:
+        StoreError: the path would leave the root.
+
+    Example:
+        >>> join("s3://data/city/", "images/a.png")
+        's3://data/city/images/a.png'
+    """
+    clean = posixpath.normpath(relative)
+    if clean.startswith(("/", "..")):
+        raise StoreError(f"{relative} is not below {root}; write paths below the root")
+    return f"{root.rstrip('/')}/{clean}"
+
+
+def filesystem(uri: str, options: StorageOptions | None = None) -> tuple[Any, str]:
+    """Open the file system of a URI.
+
+    Args:
+        uri: path or fsspec URI.
+        options: fsspec options by protocol.
+
+    Returns:
+        The fsspec file system, and the path on it.
+
+    Raises:
+        StoreError: an unknown protocol, or one whose extra is not installed.
+    """
+    protocol = urlsplit(uri).scheme if "://" in uri else "file"
+    chosen = {**_DEFAULT_OPTIONS.get(protocol, {}), **(options or {}).get(protocol, {})}
+    try:
+        opened, path = fsspec.core.url_to_fs(uri, **chosen)
+    except ImportError as error:
+        extra = _EXTRAS.get(protocol)
+        remedy = f"pip install 'otce[{extra}]'" if extra else "install the package it names"
+        raise StoreError(
+            f"{uri}: {protocol} storage is not installed ({error}); {remedy}"
+        ) from error
+    except ValueError as error:
+        raise StoreError(f"{uri}: {error}; use a path or a URI that fsspec knows") from error
+    return opened, str(path)
+
+
+def read_bytes(uri: str, options: StorageOptions | None = None) -> bytes:
+    """Read one whole object.
+
+    Args:
+        uri: path or fsspec URI.
+        options: fsspec options by protocol.
+
+    Returns:
+        Its bytes.
+
+    Raises:
+        StoreError: it is absent, refused or unreachable.
+    """
+    opened, path = filesystem(uri, options)
+    with explained("read", uri):
+        return bytes(opened.cat_file(path))
+
+
+def list_paths(uri: str, options: StorageOptions | None = None) -> list[str]:
+    """List the files below a folder, relative to it and sorted.
+
+    Args:
+        uri: path or fsspec URI of a folder.
+        options: fsspec options by protocol.
+
+    Returns:
+        Relative paths; empty when the folder does not exist.
+
+    Raises:
+        StoreError: the listing is refused or the store unreachable.
+    """
+    opened, path = filesystem(uri, options)
+    root = path.rstrip("/") + "/"
+    with explained("list", uri):
+        found = opened.find(root)
+    return sorted(str(name)[len(root) :] for name in found if str(name).startswith(root))
+
+
+def write_bytes(uri: str, data: bytes, options: StorageOptions | None = None) -> None:
+    """Put one whole object, replacing what was there.
+
+    Args:
+        uri: path or fsspec URI.
+        data: the bytes.
+        options: fsspec options by protocol.
+
+    Raises:
+        StoreError: refused or unreachable; nothing is then under that name.
+    """
+    opened, path = filesystem(uri, options)
+    protocols = (opened.protocol,) if isinstance(opened.protocol, str) else opened.protocol
+    with explained("write", uri):
+        if "file" in protocols:
+            _replace_file(path, data)
+        else:
+            opened.pipe_file(path, data)
+
+
+def _replace_file(path: str, data: bytes) -> None:
+    folder = posixpath.dirname(path)
+    os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+    # The dot keeps a file that a crash left behind out of every reader's glob.
+    descriptor, temporary = tempfile.mkstemp(prefix=".", dir=folder)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # noqa: PTH101
+        os.replace(temporary, path)  # noqa: PTH105
+    except BaseException:
+        os.unlink(temporary)  # noqa: PTH108
+        raise
+
+
+@contextmanager
+def explained(verb: str, uri: str) -> Iterator[None]:
+    """Turn whatever a storage library raises into a `StoreError` that says what to do.
+
+    Args:
+        verb: what was being done.
+        uri: to what.
+
+    Raises:
+        StoreError: in place of any storage error; `StoreUnavailableError` when it may pass.
+    """
+    try:
+        yield
+    except StoreError:
+        raise
+    except FileNotFoundError as error:
+        raise StoreError(f"cannot {verb} {uri}: no such object; check the path") from error
+    except PermissionError as error:
+        raise StoreError(f"cannot {verb} {uri}: refused ({error}); check the rights") from error
+    except (ConnectionError, TimeoutError) as error:
+        raise StoreUnavailableError(
+            f"cannot {verb} {uri}: no answer ({error}); try again"
+        ) from error
+    except OSError as error:
+        raise StoreError(f"cannot {verb} {uri}: {error}; check path, rights and space") from error
+    except Exception as error:
+        # Cloud libraries have exception trees of their own, which fsspec does not unify.
+        if type(error).__module__.partition(".")[0] in {"builtins", "otce"}:
+            raise
+        raise StoreUnavailableError(
+            f"cannot {verb} {uri}: {error}; check the endpoint and credentials, then try again"
+        ) from error

@@ -1,0 +1,63 @@
+"""The words a score recipe is made of, and the two recipes that have a name.
+
+Shared by the configuration (which checks them) and the numerics (which obey them).
+"""
+
+from typing import Any, Final, Literal
+
+FeatureScaling = Literal["standardize", "softmax", "l2", "none"]
+Relaxation = Literal["none", "source"]
+ClassWeights = Literal["uniform", "balanced", "balanced_source", "target_prior"]
+Solver = Literal["auto", "pot", "emd"]
+PresetName = Literal["default", "paper"]
+
+PRESETS: Final[dict[PresetName, dict[str, dict[str, Any]]]] = {
+    # arXiv 2109.15242 to the letter: raw features, balanced transport, N = 10^4, K = 10.
+    "paper": {
+        "sampling": {"pixels": 10_000, "repetitions": 10},
+        "score": {
+            "epsilon": 0.1,
+            "feature_scaling": "none",
+            "relaxation": "none",
+            "class_weights": "uniform",
+        },
+    },
+    # The same coupling on features whose scale no longer differs between models.
+    "default": {
+        "sampling": {"pixels": 10_000, "repetitions": 10},
+        "score": {
+            "epsilon": 0.1,
+            "feature_scaling": "standardize",
+            "relaxation": "none",
+            "class_weights": "uniform",
+        },
+    },
+}
+
+
+def preset_name(
+    *, epsilon: float, feature_scaling: str, relaxation: str, class_weights: str
+) -> str:
+    """Name the preset that a score recipe is, whatever it was written as.
+
+    Args:
+        epsilon: entropic regularisation, in units of the scaled cost.
+        feature_scaling: one of `FeatureScaling`.
+        relaxation: one of `Relaxation`.
+        class_weights: one of `ClassWeights`.
+
+    Returns:
+        "default", "paper", or "custom" when no preset has these values.
+
+    Example:
+        >>> preset_name(epsilon=0.1, feature_scaling="none", relaxation="none",
+        ...             class_weights="uniform")
+        'paper'
+    """
+    recipe = {
+        "epsilon": epsilon,
+        "feature_scaling": feature_scaling,
+        "relaxation": relaxation,
+        "class_weights": class_weights,
+    }
+    return next((name for name, preset in PRESETS.items() if preset["score"] == recipe), "custom")

@@ -1,0 +1,173 @@
+"""Immutable objects and tables under one root, named by the fingerprint of what they hold.
+
+Bytes are deterministic and names are hashes, so writing an object twice is harmless, resuming is
+skipping what exists, and no lock, lease, marker or clock is needed.
+"""
+
+import json
+from collections.abc import Mapping
+from io import BytesIO
+from typing import Any
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from otce.errors import StoreError
+from otce.files import (
+    StorageOptions,
+    explained,
+    filesystem,
+    join,
+    list_paths,
+    read_bytes,
+    write_bytes,
+)
+
+
+def encode_table(table: pa.Table) -> bytes:
+    """Encode a table as Parquet, the same bytes for the same table.
+
+    Args:
+        table: any Arrow table.
+
+    Returns:
+        A Parquet file with page checksums.
+    """
+    sink = BytesIO()
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
+    return sink.getvalue()
+
+
+class Store:
+    """Immutable objects under one root.
+
+    Args:
+        uri: path or fsspec URI of the root.
+        options: fsspec options by protocol.
+    """
+
+    def __init__(self, uri: str, options: StorageOptions | None = None) -> None:
+        self.uri = uri.rstrip("/")
+        self._options = options
+
+    def put(self, key: str, data: bytes) -> None:
+        """Put a whole object, replacing an equal one.
+
+        Args:
+            key: name below the root, parts separated by `/`.
+            data: the bytes.
+
+        Raises:
+            StoreError: the store refuses or does not answer; the object is then absent.
+        """
+        write_bytes(join(self.uri, key), data, self._options)
+
+    def get(self, key: str) -> bytes:
+        """Read a whole object.
+
+        Args:
+            key: name below the root.
+
+        Returns:
+            The bytes.
+
+        Raises:
+            StoreError: absent, refused or unreachable.
+        """
+        return read_bytes(join(self.uri, key), self._options)
+
+    def exists(self, key: str) -> bool:
+        """Tell whether an object is there.
+
+        Args:
+            key: name below the root.
+
+        Returns:
+            True when it is.
+
+        Raises:
+            StoreError: the store does not answer.
+        """
+        opened, path = filesystem(join(self.uri, key), self._options)
+        with explained("look up", f"{self.uri}/{key}"):
+            return bool(opened.exists(path))
+
+    def names(self, folder: str) -> list[str]:
+        """List the keys below a folder.
+
+        Args:
+            folder: first part of the keys.
+
+        Returns:
+            Paths below that folder, sorted.
+
+        Raises:
+            StoreError: the store does not answer.
+        """
+        return list_paths(f"{self.uri}/{folder}", self._options)
+
+    def put_table(self, key: str, table: pa.Table) -> None:
+        """Put a table as one Parquet object.
+
+        Args:
+            key: name below the root.
+            table: the table.
+
+        Raises:
+            StoreError: see `put`.
+        """
+        self.put(key, encode_table(table))
+
+    def get_table(self, key: str, schema: pa.Schema) -> pa.Table:
+        """Read a Parquet object and check it against its schema.
+
+        Args:
+            key: name below the root.
+            schema: the columns and types it must have.
+
+        Returns:
+            The table.
+
+        Raises:
+            StoreError: absent, damaged, or written with other columns.
+        """
+        data = self.get(key)
+        try:
+            table = pq.read_table(BytesIO(data), page_checksum_verification=True)
+        except (OSError, pa.ArrowException) as error:
+            raise StoreError(
+                f"{self.uri}/{key} is damaged ({error}); delete it and run again"
+            ) from error
+        if not table.schema.equals(schema):
+            raise StoreError(
+                f"{self.uri}/{key} has other columns than this version of otce writes; "
+                "read it with the version that wrote it, or use a new store"
+            )
+        return table
+
+    def put_json(self, key: str, value: Mapping[str, Any]) -> None:
+        """Put a mapping as indented JSON.
+
+        Args:
+            key: name below the root.
+            value: what JSON can hold.
+
+        Raises:
+            StoreError: see `put`.
+        """
+        self.put(key, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())
+
+    def probe(self) -> None:
+        """Write, read and delete a small object, so that a refusal shows before any work.
+
+        Raises:
+            StoreError: the store cannot be written, read or deleted from.
+        """
+        key = f"probe-{uuid4().hex}"
+        self.put(key, b"otce")
+        if self.get(key) != b"otce":
+            raise StoreError(f"{self.uri}: an object was read back with other bytes")
+        opened, path = filesystem(join(self.uri, key), self._options)
+        with explained("delete in", self.uri):
+            opened.rm_file(path)

@@ -1,0 +1,151 @@
+"""Schemas of everything that is kept: tidy, fixed types, units and direction in the metadata.
+
+A column may be added within a major version and never changes its type or meaning. Scores are in
+nats; `otce` is at most 0 and higher is better.
+"""
+
+from typing import Any, Final
+
+import pyarrow as pa
+
+SCHEMA_VERSION: Final = 1
+
+
+def _column(
+    name: str, kind: pa.DataType, meaning: str, *, unit: str = "", direction: str = ""
+) -> pa.Field:
+    metadata = {"meaning": meaning, "unit": unit, "direction": direction}
+    return pa.field(name, kind, metadata={k: v for k, v in metadata.items() if v})
+
+
+def _schema(kind: str, *columns: pa.Field) -> pa.Schema:
+    return pa.schema(columns, metadata={"schema_version": str(SCHEMA_VERSION), "otce.table": kind})
+
+
+_TEXT, _INT, _NUMBER = pa.string(), pa.int32(), pa.float64()
+
+SAMPLES: Final = _schema(
+    "samples",
+    _column("dataset_digest", _TEXT, "digest of the data set's items, classes and label rules"),
+    _column("repetition", _INT, "which draw, from 0"),
+    _column("item", _INT, "position of the image in the data set, from 0"),
+    _column("item_id", _TEXT, "id of the image"),
+    _column("y_px", _INT, "row of the pixel in the label mask, from 0", unit="px"),
+    _column("x_px", _INT, "column of the pixel in the label mask, from 0", unit="px"),
+    _column("label", _INT, "class id of the pixel"),
+)
+
+_SCORE_COLUMNS: Final = (
+    _column("pair_fingerprint", _TEXT, "fingerprint of everything that can change these numbers"),
+    _column("score_version", _INT, "version of the definition of the score"),
+    _column("metric", _TEXT, "which score"),
+    _column("preset", _TEXT, "name of the recipe: default, paper or custom"),
+    _column("source_model", _TEXT, "id of the source model"),
+    _column("source_dataset", _TEXT, "id of the data set the model was trained on"),
+    _column("target_dataset", _TEXT, "id of the target data set"),
+    _column("tap", _TEXT, "features: head, logits or a module path"),
+    _column("model_digest", _TEXT, "SHA-256 of the weights file"),
+    _column("source_digest", _TEXT, "digest of the source data set"),
+    _column("target_digest", _TEXT, "digest of the target data set"),
+    _column("repetition", _INT, "which draw, from 0"),
+    _column("seed", pa.int64(), "root seed of the run"),
+    _column("otce", _NUMBER, "-H(target label | source label)", unit="nats", direction="higher"),
+    _column("conditional_entropy", _NUMBER, "H(Y_t | Y_s)", unit="nats", direction="lower"),
+    _column("target_entropy", _NUMBER, "H(Y_t), the largest H(Y_t | Y_s) can be", unit="nats"),
+    _column("normalized", _NUMBER, "1 - H(Y_t | Y_s) / H(Y_t), 0 to 1", direction="higher"),
+    _column("transport_cost", _NUMBER, "<C, plan>", unit="scaled squared feature distance"),
+    _column("epsilon", _NUMBER, "entropic regularisation", unit="scaled squared feature distance"),
+    _column("feature_scaling", _TEXT, "standardize, softmax, l2 or none"),
+    _column("relaxation", _TEXT, "free marginal of the coupling: none (paper) or source"),
+    _column("class_weights", _TEXT, "weighting of pixels by class; uniform is the paper's"),
+    _column("solver", _TEXT, "transport solver"),
+    _column("marginal_error", _NUMBER, "L1 error of the coupling's marginals", direction="lower"),
+    _column("n_iter", _INT, "solver iterations; 0 for solvers without"),
+    _column("converged", pa.bool_(), "whether the error is within the tolerance; always true"),
+    _column("n_source_px", _INT, "source pixels used", unit="px"),
+    _column("n_target_px", _INT, "target pixels used", unit="px"),
+    _column("n_source_classes", _INT, "classes among the source pixels"),
+    _column("n_target_classes", _INT, "classes among the target pixels"),
+    _column("feature_dim", _INT, "dimension of the features"),
+    _column("degenerate", _TEXT, "none, or the side (source, target) that has a single class"),
+)
+
+PAIR: Final = _schema(
+    "pair",
+    *_SCORE_COLUMNS,
+    _column("source_classes", pa.list_(_INT), "class ids of the joint's rows"),
+    _column("target_classes", pa.list_(_INT), "class ids of the joint's columns"),
+    _column("joint", pa.list_(_NUMBER), "P(Y_s, Y_t), row by row; sums to 1"),
+)
+"""One (model, target) pair: a row per repetition."""
+
+SCORES: Final = _schema("scores", *_SCORE_COLUMNS)
+"""All repetitions of all pairs of a run."""
+
+SUMMARY: Final = _schema(
+    "summary",
+    _column("target_dataset", _TEXT, "id of the target data set"),
+    _column("rank", _INT, "1 + number of models that are better beyond their intervals"),
+    _column("source_model", _TEXT, "id of the source model"),
+    _column("source_dataset", _TEXT, "id of the data set the model was trained on"),
+    _column("metric", _TEXT, "which score"),
+    _column("preset", _TEXT, "name of the recipe: default, paper or custom"),
+    _column("mean", _NUMBER, "mean score over repetitions", unit="nats", direction="higher"),
+    _column("std", _NUMBER, "standard deviation over repetitions (ddof 1)", unit="nats"),
+    _column("stderr", _NUMBER, "standard error of the mean", unit="nats"),
+    _column("ci95_low", _NUMBER, "lower end of the 95 % interval (Student t)", unit="nats"),
+    _column("ci95_high", _NUMBER, "upper end of the 95 % interval (Student t)", unit="nats"),
+    _column("normalized", _NUMBER, "mean of 1 - H(Y_t|Y_s) / H(Y_t)", direction="higher"),
+    _column("k_done", _INT, "repetitions scored"),
+    _column("n_source_px", _INT, "fewest source pixels of a repetition", unit="px"),
+    _column("n_target_px", _INT, "fewest target pixels of a repetition", unit="px"),
+    _column("max_marginal_error", _NUMBER, "worst marginal error of a repetition"),
+    _column("tied_with", pa.list_(_TEXT), "models whose interval overlaps this one's"),
+    _column("degenerate", _TEXT, "none, or the side with a single class; such rows have no rank"),
+    _column("pair_fingerprint", _TEXT, "fingerprint of everything that can change these numbers"),
+)
+"""One row per pair: what the ranking shows."""
+
+JOINTS: Final = _schema(
+    "joints",
+    _column("pair_fingerprint", _TEXT, "fingerprint of everything that can change these numbers"),
+    _column("source_model", _TEXT, "id of the source model"),
+    _column("target_dataset", _TEXT, "id of the target data set"),
+    _column("repetition", _INT, "which draw, from 0"),
+    _column("source_class", _INT, "class id of the source pixels"),
+    _column("source_class_name", _TEXT, "its name"),
+    _column("target_class", _INT, "class id of the target pixels"),
+    _column("target_class_name", _TEXT, "its name"),
+    _column("probability", _NUMBER, "P(Y_s, Y_t); sums to 1 over a pair's repetition"),
+)
+"""The label correspondence of every pair and repetition, long."""
+
+FAILURES: Final = _schema(
+    "failures",
+    _column("source_model", _TEXT, "id of the source model"),
+    _column("target_dataset", _TEXT, "id of the target data set"),
+    _column("stage", _TEXT, "census, load, extract, solve or publish"),
+    _column("repetition", _INT, "which draw failed; empty when all did"),
+    _column("error_class", _TEXT, "class of the error"),
+    _column("transient", pa.bool_(), "whether the same run may succeed when started again"),
+    _column("attempts", _INT, "how often it was tried"),
+    _column("message", _TEXT, "what was found, where, what is allowed and what to do"),
+)
+"""Every pair that has no score, and why."""
+
+
+def table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
+    """Make a table of exactly a schema's columns.
+
+    Args:
+        rows: one mapping per row with a value (or None) for every column.
+        schema: one of this module's schemas.
+
+    Returns:
+        The table, also when there are no rows.
+
+    Raises:
+        KeyError: a row lacks a column.
+    """
+    columns = [pa.array([row[field.name] for row in rows], type=field.type) for field in schema]
+    return pa.Table.from_arrays(columns, schema=schema)
