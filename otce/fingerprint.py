@@ -28,7 +28,7 @@ def digest(data: bytes) -> str:
 
     Example:
         >>> digest(b"otce")[:12]
-        'b37fc50a2e7c'
+        '6184f29dd0cb'
     """
     return hashlib.sha256(data).hexdigest()
 

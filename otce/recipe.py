@@ -11,7 +11,7 @@ ClassWeights = Literal["uniform", "balanced", "balanced_source", "target_prior"]
 Solver = Literal["auto", "pot", "emd"]
 PresetName = Literal["default", "paper"]
 
-PRESETS: Final[dict[PresetName, dict[str, dict[str, Any]]]] = {
+PRESETS: Final[dict[str, dict[str, dict[str, Any]]]] = {
     # arXiv 2109.15242 to the letter: raw features, balanced transport, N = 10^4, K = 10.
     "paper": {
         "sampling": {"pixels": 10_000, "repetitions": 10},

@@ -1,0 +1,172 @@
+"""What a data set holds: digests of its items, labelled pixels by class, and the drawn pixels.
+
+Each function works on some items of a data set, so that many workers can share one.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from otce.datasets import Dataset, Item
+from otce.datasets.items import listing
+from otce.errors import DataError
+from otce.fingerprint import canonical_json, digest
+from otce.sampling import Sample, draw_ranks, locate
+
+_T = TypeVar("_T")
+
+
+def item_digests(dataset: Dataset, items: Sequence[Item]) -> list[tuple[str, str]]:
+    """Hash the image and the label of items.
+
+    Args:
+        dataset: where they belong.
+        items: some of its items.
+
+    Returns:
+        (image digest, label digest) of each.
+
+    Raises:
+        StoreError: an item cannot be read.
+    """
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        return list(pool.map(dataset.digests, items))
+
+
+def dataset_digest(dataset: Dataset, digests: Iterable[tuple[str, str]]) -> str:
+    """Hash a whole data set: which items, with which content, labelled by which classes.
+
+    Args:
+        dataset: the data set.
+        digests: digests of all its items, in order.
+
+    Returns:
+        64 hexadecimal digits; the same wherever the files lie.
+    """
+    content = [
+        [item.id, image, label] for item, (image, label) in zip(dataset.items, digests, strict=True)
+    ]
+    return digest(canonical_json({"classes": dataset.classes, "items": content}).encode())
+
+
+def count_labels(dataset: Dataset, items: Sequence[Item]) -> NDArray[np.int64]:
+    """Count the labelled pixels of items, decoding images and labels once to see that they can be.
+
+    Args:
+        dataset: where they belong.
+        items: some of its items.
+
+    Returns:
+        (items, classes) int64 pixel counts.
+
+    Raises:
+        DataError: lists every item that is corrupt, has unknown ids or two sizes.
+        StoreError: an item cannot be read.
+    """
+
+    def count(item: Item) -> NDArray[np.int64]:
+        label, image = dataset.label(item), dataset.image(item)
+        if image.shape[:2] != label.shape:
+            raise DataError(
+                f"{item.image} is {image.shape[1]}x{image.shape[0]} but its label is "
+                f"{label.shape[1]}x{label.shape[0]}; nothing is resized silently, give both one "
+                "size"
+            )
+        return np.bincount(label[label >= 0], minlength=len(dataset.classes)).astype(np.int64)
+
+    return np.stack(_all_or_errors(count, items))
+
+
+def draw_pixels(
+    dataset: Dataset,
+    positions: range,
+    labelled_px: NDArray[np.int64],
+    *,
+    pixels: int,
+    repetitions: int,
+    seed: int,
+    digest_of_dataset: str,
+) -> Sample:
+    """Draw all repetitions and find those pixels that fall on some items.
+
+    Args:
+        dataset: where they belong.
+        positions: positions of the items in the data set.
+        labelled_px: (all items,) labelled pixels of every item of the data set.
+        pixels: pixels a repetition.
+        repetitions: number of draws.
+        seed: root seed of the run.
+        digest_of_dataset: see `dataset_digest`.
+
+    Returns:
+        The drawn pixels of these items.
+
+    Raises:
+        DataError: a label changed since it was counted.
+    """
+    ends = np.cumsum(labelled_px)
+    starts = ends - labelled_px
+    draws = [
+        draw_ranks(int(ends[-1]), pixels, seed=seed, dataset_digest=digest_of_dataset, repetition=k)
+        for k in range(repetitions)
+    ]
+    parts: list[Sample] = []
+    for position in positions:
+        edges = starts[position], ends[position]
+        windows = [draw[slice(*np.searchsorted(draw, edges))] - edges[0] for draw in draws]
+        if any(window.size for window in windows):
+            parts += _located(dataset, position, windows, int(labelled_px[position]))
+    return concatenated(parts)
+
+
+def concatenated(parts: Iterable[Sample]) -> Sample:
+    """Join drawn pixels of several items into the order of `Sample`.
+
+    Args:
+        parts: in order of items.
+
+    Returns:
+        All of them by repetition, item and pixel.
+    """
+    columns = [list(column) for column in zip(*(_columns(part) for part in parts), strict=True)]
+    empty = np.zeros(0, np.int32)
+    joined = Sample(*(np.concatenate(column) for column in columns or [[empty]] * 5))
+    return joined.take(np.argsort(joined.repetition, kind="stable"))
+
+
+def _columns(sample: Sample) -> tuple[NDArray[np.int32], ...]:
+    return sample.repetition, sample.item, sample.y_px, sample.x_px, sample.label
+
+
+def _located(
+    dataset: Dataset, position: int, windows: list[NDArray[np.int64]], labelled_px: int
+) -> Iterator[Sample]:
+    item = dataset.items[position]
+    class_ids = dataset.label(item)
+    if int((class_ids >= 0).sum()) != labelled_px:
+        raise DataError(
+            f"{item.label}: changed since it was counted; run again when nobody writes to the data "
+            "set"
+        )
+    for repetition, ranks in enumerate(windows):
+        y_px, x_px, label = locate(class_ids, ranks)
+        same = np.ones(len(ranks), np.int32)
+        yield Sample(repetition * same, position * same, y_px, x_px, label)
+
+
+def _all_or_errors(work: Callable[[Item], _T], items: Sequence[Item]) -> list[_T]:
+    """Do all items, then tell every data error at once."""
+    done: list[_T] = []
+    problems: list[str] = []
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        for future in [pool.submit(work, item) for item in items]:
+            try:
+                done.append(future.result())
+            except DataError as error:
+                problems.append(str(error))
+    if problems:
+        raise DataError(listing(problems, most=4) if len(problems) > 1 else problems[0])
+    return done

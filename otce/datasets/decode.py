@@ -1,0 +1,142 @@
+"""Bytes to pixels: images as RGB, label masks as class ids, everything unclear refused."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from io import BytesIO
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from otce.errors import DataError
+
+VOID: Final = -1
+"""Class id of an ignored pixel."""
+
+_UNKNOWN: Final = -2
+_LABEL_VALUES: Final = 1 << 16
+_ORIENTATION: Final = 0x0112
+_IMAGE_MODES: Final = {"RGB", "L", "P", "RGBA", "LA", "CMYK", "1"}
+_LABEL_MODES: Final = {"L", "P", "1", "I;16", "I"}
+
+
+def decode_image(data: bytes, where: str, *, max_px: int) -> NDArray[np.uint8]:
+    """Decode a JPEG or PNG photo.
+
+    Args:
+        data: the bytes of the file.
+        where: what to call it in errors.
+        max_px: most pixels that are decoded.
+
+    Returns:
+        (H, W, 3) uint8, RGB; grey is repeated, alpha dropped, CMYK converted.
+
+    Raises:
+        DataError: corrupt, too large, 16 bits a channel, or turned by its EXIF orientation.
+    """
+    image = _open(data, where, max_px)
+    if image.mode not in _IMAGE_MODES:
+        raise DataError(
+            f"{where}: an image of mode {image.mode}; 8-bit {', '.join(sorted(_IMAGE_MODES))} "
+            "images are read; convert it"
+        )
+    if image.getexif().get(_ORIENTATION, 1) != 1:
+        raise DataError(
+            f"{where}: EXIF orientation {image.getexif()[_ORIENTATION]} says that it must be "
+            "turned, and nothing says whether its label was; save it upright"
+        )
+    return np.asarray(_loaded(image, where).convert("RGB"), dtype=np.uint8)
+
+
+def decode_label(data: bytes, where: str, *, max_px: int) -> NDArray[np.int64]:
+    """Decode a label mask without interpreting it; palette indices, not palette colours.
+
+    Args:
+        data: the bytes of the file.
+        where: what to call it in errors.
+        max_px: most pixels that are decoded.
+
+    Returns:
+        (H, W) int64, the values as they are in the file.
+
+    Raises:
+        DataError: corrupt, too large, or a colour image.
+    """
+    image = _open(data, where, max_px)
+    if image.mode not in _LABEL_MODES:
+        raise DataError(
+            f"{where}: a label mask of mode {image.mode}; masks have one channel of class ids "
+            "(grey or palette, 8 or 16 bits); convert a colour map to ids first"
+        )
+    return np.asarray(_loaded(image, where)).astype(np.int64)
+
+
+class LabelRule:
+    """Mask values to class ids by one lookup table, so that no mapping can follow another.
+
+    Args:
+        classes: class names; class ids are their positions.
+        ignore: mask values (or values of `label_map`) that are no class.
+        label_map: mask value to class id; when given, values it leaves out are refused.
+    """
+
+    def __init__(
+        self, classes: Sequence[str], ignore: AbstractSet[int], label_map: Mapping[int, int]
+    ) -> None:
+        self._allowed = f"0..{len(classes) - 1}" if not label_map else str(sorted(label_map))
+        self._ignore = sorted(ignore)
+        identity = {value: value for value in range(len(classes))}
+        self._table = np.full(_LABEL_VALUES, _UNKNOWN, dtype=np.int16)
+        for value, class_id in (label_map or identity).items():
+            self._table[value] = VOID if class_id in ignore else class_id
+        for value in ignore:
+            if 0 <= value < _LABEL_VALUES:
+                self._table[value] = VOID
+
+    def class_ids(self, raw: NDArray[np.int64], where: str) -> NDArray[np.int16]:
+        """Look every pixel up.
+
+        Args:
+            raw: (H, W) mask values.
+            where: what to call the mask in errors.
+
+        Returns:
+            (H, W) int16 class ids, -1 where ignored.
+
+        Raises:
+            DataError: a value is neither a class nor ignored; the most frequent one is named.
+        """
+        inside = (raw >= 0) & (raw < _LABEL_VALUES)
+        ids = self._table[np.where(inside, raw, 0)]
+        bad = raw[~inside | (ids == _UNKNOWN)]
+        if bad.size:
+            value, count = Counter(bad.tolist()).most_common(1)[0]
+            raise DataError(
+                f"{where}: label id {value} ({count} pixels) is outside {self._allowed} and is "
+                f"not ignored (ignore: {self._ignore}); add it to label_map or to ignore"
+            )
+        return ids
+
+
+def _open(data: bytes, where: str, max_px: int) -> Image.Image:
+    try:
+        image = Image.open(BytesIO(data))
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError) as error:
+        raise DataError(f"{where}: no image can be read from it ({error}); replace it") from error
+    width, height = image.size
+    if width * height > max_px:
+        raise DataError(
+            f"{where}: {width}x{height} pixels; at most {max_px} are decoded; raise max_image_px "
+            "if it is meant to be so large"
+        )
+    return image
+
+
+def _loaded(image: Image.Image, where: str) -> Image.Image:
+    try:
+        image.load()
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise DataError(f"{where}: the image is corrupt ({error}); replace it") from error
+    return image

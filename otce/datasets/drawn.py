@@ -1,0 +1,47 @@
+"""Street scenes drawn by code, as a data set: no files, no download, the same on every machine."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from otce.config import ScenesDataset
+from otce.datasets import scenes
+from otce.datasets.items import Item
+from otce.fingerprint import fingerprint
+
+
+class DrawnScenes:
+    """The scenes of one city.
+
+    Args:
+        config: the data set's configuration.
+
+    Raises:
+        ConfigError: no city has this name, or the size is too small.
+    """
+
+    def __init__(self, config: ScenesDataset) -> None:
+        self._city = config.layout.removeprefix("scenes:")
+        self._size_px = config.size_px
+        scenes.draw_scene(self._city, config.first, self._size_px)
+        self.classes = scenes.CLASSES
+        indices = range(config.first, config.first + config.count)
+        names = [f"{self._city}/{index:06d}" for index in indices]
+        self.items = tuple(Item(id=name, image=name, label=name) for name in names)
+
+    def digests(self, item: Item) -> tuple[str, str]:
+        """Hash the recipe of a scene; see `Dataset.digests`."""
+        recipe = [scenes.SCENES_VERSION, self._city, self._index(item), self._size_px]
+        return fingerprint(["image", *recipe]), fingerprint(["label", self.classes, *recipe])
+
+    def image(self, item: Item, expected_digest: str | None = None) -> NDArray[np.uint8]:
+        """Draw the image; its digest is its recipe's and cannot change; see `Dataset.image`."""
+        del expected_digest
+        return scenes.draw_scene(self._city, self._index(item), self._size_px)[0]
+
+    def label(self, item: Item) -> NDArray[np.int16]:
+        """Draw the label mask; see `Dataset.label`."""
+        label = scenes.draw_scene(self._city, self._index(item), self._size_px)[1]
+        return np.where(label == scenes.VOID, -1, label).astype(np.int16)
+
+    def _index(self, item: Item) -> int:
+        return int(item.id.rpartition("/")[2])

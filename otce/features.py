@@ -1,0 +1,169 @@
+"""Features at drawn pixels only.
+
+A feature is the value, at the centre of a label pixel, of the feature map resized bilinearly to
+the label's size (`align_corners=False`); it is computed at drawn pixels and nowhere else, so what
+is kept grows with the pixels drawn and not with the images.
+
+Legend: `B` images, `D` feature dimensions, `H, W` label size, `h, w` map size, `n` drawn pixels.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+from typing import Protocol, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from otce.errors import ModelError
+
+Pixels = NDArray[np.int32]
+_Key = TypeVar("_Key")
+
+
+class MapsImages(Protocol):
+    """What features are taken from; `otce.zoo.SourceModel` is one."""
+
+    id: str
+
+    def feature_maps(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
+        """Turn B images of one size into (B, D, h, w) maps."""
+
+
+def features_at(
+    map_Dhw: Tensor, y_px: Pixels, x_px: Pixels, label_size_px: tuple[int, int]
+) -> Tensor:
+    """Read a feature map at label pixels, as if it had been resized to the label's size.
+
+    Args:
+        map_Dhw: (D, h, w) feature map of one image.
+        y_px: (n,) rows in the label mask.
+        x_px: (n,) columns in the label mask.
+        label_size_px: height and width of the label mask.
+
+    Returns:
+        (n, D) features, float32, on the map's device.
+
+    Example:
+        >>> import numpy as np
+        >>> ramp = torch.arange(2.0).view(1, 1, 2)
+        >>> features_at(ramp, np.zeros(4, int), np.arange(4), (1, 4)).flatten().tolist()
+        [0.0, 0.25, 0.75, 1.0]
+    """
+    low_y, high_y, part_y = _neighbours(y_px, label_size_px[0], map_Dhw.shape[1])
+    low_x, high_x, part_x = _neighbours(x_px, label_size_px[1], map_Dhw.shape[2])
+    index = (torch.from_numpy(i).to(map_Dhw.device) for i in (low_y, high_y, low_x, high_x))
+    y0, y1, x0, x1 = index
+    wy, wx = (torch.from_numpy(p).to(map_Dhw) for p in (part_y, part_x))
+    top_Dn = map_Dhw[:, y0, x0] * (1 - wx) + map_Dhw[:, y0, x1] * wx
+    bottom_Dn = map_Dhw[:, y1, x0] * (1 - wx) + map_Dhw[:, y1, x1] * wx
+    return (top_Dn * (1 - wy) + bottom_Dn * wy).T
+
+
+def _neighbours(
+    position_px: Pixels, label_px: int, map_px: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Find the two map cells around each label pixel's centre and the weight of the second."""
+    centre = (position_px.astype(np.float64) + 0.5) * (map_px / label_px) - 0.5
+    inside = np.clip(centre, 0, map_px - 1)
+    low = np.floor(inside).astype(np.int64)
+    return low, np.minimum(low + 1, map_px - 1), inside - low
+
+
+def extract(
+    model: MapsImages,
+    keys: Sequence[_Key],
+    read: Callable[[_Key], NDArray[np.uint8]],
+    pixels: Sequence[tuple[Pixels, Pixels]],
+    *,
+    batch_size: int,
+) -> list[NDArray[np.float32]]:
+    """Run a model over images and keep the features of their drawn pixels.
+
+    Decoding runs ahead in threads while the network works.
+
+    Args:
+        model: the source model.
+        keys: one per image.
+        read: decodes the image of a key, (H, W, 3) uint8; its size is the label's size.
+        pixels: rows and columns of the drawn pixels of each image.
+        batch_size: most images a forward pass; halves while the device's memory is short.
+
+    Returns:
+        One (n, D) float32 array per image, in order.
+
+    Raises:
+        ModelError: features that are not finite, or no memory even for one image.
+    """
+    rows: list[NDArray[np.float32]] = []
+    for batch in _batches(_read_ahead(read, keys, ahead=2 * batch_size), batch_size):
+        while (maps := _maps(model, batch, batch_size)) is None:
+            batch_size = max(1, batch_size // 2)
+        for image, map_Dhw in zip(batch, maps, strict=True):
+            y_px, x_px = pixels[len(rows)]
+            features = features_at(map_Dhw, y_px, x_px, (image.shape[0], image.shape[1]))
+            rows.append(_finite(features, model.id, keys[len(rows)]))
+    return rows
+
+
+def _maps(
+    model: MapsImages, batch: list[NDArray[np.uint8]], batch_size: int
+) -> list[Tensor] | None:
+    """Run one batch in pieces of `batch_size`; None when that is too much for the memory."""
+    try:
+        return [
+            map_Dhw
+            for start in range(0, len(batch), batch_size)
+            for map_Dhw in model.feature_maps(batch[start : start + batch_size])
+        ]
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        if batch_size == 1:
+            height, width = batch[0].shape[:2]
+            raise ModelError(
+                f"model {model.id}: no memory for one image of {width}x{height} pixels ({error}); "
+                "set preprocessing.size_px or use a larger device"
+            ) from error
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return None
+
+
+def _finite(features_nD: Tensor, model_id: str, key: object) -> NDArray[np.float32]:
+    values: NDArray[np.float32] = features_nD.cpu().numpy()
+    bad = int(values.size - np.count_nonzero(np.isfinite(values)))
+    if bad:
+        raise ModelError(
+            f"model {model_id}: {bad} of {values.size} feature values of {key} are not finite; "
+            "check the weights and the preprocessing"
+        )
+    return values
+
+
+def _batches(
+    images: Iterable[NDArray[np.uint8]], batch_size: int
+) -> Iterator[list[NDArray[np.uint8]]]:
+    """Group neighbours of one size, at most `batch_size` together."""
+    for _, group in groupby(images, key=lambda image: image.shape):
+        batch: list[NDArray[np.uint8]] = []
+        for image in group:
+            batch.append(image)
+            if len(batch) == batch_size:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+
+def _read_ahead(
+    read: Callable[[_Key], NDArray[np.uint8]], keys: Sequence[_Key], *, ahead: int
+) -> Iterator[NDArray[np.uint8]]:
+    """Decode in threads, at most `ahead` images before they are needed."""
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        waiting = [pool.submit(read, key) for key in keys[:ahead]]
+        for index in range(len(keys)):
+            image = waiting.pop(0).result()
+            if index + ahead < len(keys):
+                waiting.append(pool.submit(read, keys[index + ahead]))
+            yield image

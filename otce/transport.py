@@ -1,0 +1,260 @@
+"""Couplings between source and target pixels, each with a certificate.
+
+Legend: `N` source pixels, `M` target pixels, `D` feature dimensions, `S` rows of a thin matrix
+(one-hot source labels). `a_N`, `b_M` are pixel weights that sum to 1, `cost_NM` squared distances,
+`f_N`, `g_M` dual potentials in cost units.
+
+The balanced plan is argmin <C, P> - epsilon H(P) over the couplings of a and b (arXiv 2109.15242,
+eq. for pi*); the semi-relaxed one keeps only b. Nobody needs the N x M plan itself: what is read
+off it are its products with thin matrices.
+"""
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import ot
+import torch
+from torch import Tensor
+
+from otce.errors import TransportError
+
+_LEVEL_FACTOR: Final = 4.0
+_LEVEL_ITERATIONS: Final = 30
+_BLOCK_ITERATIONS: Final = 100
+_EMD_ITERATIONS: Final = 10_000_000
+_COLUMNS_AT_ONCE: Final = 2_000_000
+
+
+@dataclass(frozen=True)
+class Coupling:
+    """What is read off a plan, and how good the plan is.
+
+    Attributes:
+        mass_SM: (S, M) float64, plan mass that each target pixel receives from each source class.
+        cost: <C, plan>, at least 0, in units of the cost.
+        marginal_error: L1 error of both marginals, at least 0.
+        n_iterations: solver iterations; 0 for solvers without.
+        converged: whether `marginal_error` is within the tolerance.
+    """
+
+    mass_SM: Tensor
+    cost: float
+    marginal_error: float
+    n_iterations: int
+    converged: bool
+
+
+def squared_distances(source_ND: Tensor, target_MD: Tensor) -> Tensor:
+    """Compute all squared Euclidean distances, (N, M), by one matrix product.
+
+    Args:
+        source_ND: (N, D) float64.
+        target_MD: (M, D) float64; both centred, so that little is lost to cancellation.
+
+    Returns:
+        (N, M) float64, at least 0.
+
+    Raises:
+        TransportError: the squares are not finite.
+
+    Example:
+        >>> squared_distances(torch.tensor([[0.0], [1.0]]), torch.tensor([[3.0]])).tolist()
+        [[9.0], [4.0]]
+    """
+    cost_NM = torch.addmm(
+        target_MD.square().sum(1)[None, :], source_ND, target_MD.T, beta=1.0, alpha=-2.0
+    )
+    cost_NM.add_(source_ND.square().sum(1)[:, None]).clamp_(min=0.0)
+    if not bool(cost_NM.isfinite().all()):
+        largest = max(float(source_ND.abs().max()), float(target_MD.abs().max()))
+        raise TransportError(
+            f"squared feature distances are not finite (features up to {largest:.3g}); scale the "
+            "features, for example with feature_scaling: standardize"
+        )
+    return cost_NM
+
+
+def balanced(
+    cost_NM: Tensor,
+    a_N: Tensor,
+    b_M: Tensor,
+    thin_NS: Tensor,
+    *,
+    epsilon: float,
+    tolerance: float,
+    max_iterations: int,
+) -> Coupling:
+    """Solve the balanced entropic problem with POT, in every regime of cost / epsilon.
+
+    POT's scaling iterations run in blocks on the cost with the potentials so far taken out, which
+    keeps its kernel from underflowing; epsilon is lowered to its value in steps.
+
+    Args:
+        cost_NM: (N, M) float64, at least 0.
+        a_N: (N,) source weights, positive, sum 1.
+        b_M: (M,) target weights, positive, sum 1.
+        thin_NS: (N, S) matrix to multiply the plan with.
+        epsilon: regularisation in units of the cost, positive.
+        tolerance: largest L1 marginal error of a solved plan.
+        max_iterations: iterations at the final epsilon.
+
+    Returns:
+        The coupling; the target marginal is exact, the source marginal within the error.
+
+    Example:
+        >>> half = torch.full((2,), 0.5, dtype=torch.float64)
+        >>> cost = torch.tensor([[0.0, 1.0], [1.0, 0.0]], dtype=torch.float64)
+        >>> found = balanced(cost, half, half, torch.eye(2, dtype=torch.float64), epsilon=0.05,
+        ...                  tolerance=1e-6, max_iterations=1000)
+        >>> found.mass_SM.round(decimals=6).tolist(), found.converged
+        ([[0.5, 0.0], [0.0, 0.5]], True)
+    """
+    # The c-transform leaves a zero in every row and column: no empty row of the kernel, ever.
+    f_N = cost_NM.min(dim=1).values
+    g_M = (cost_NM - f_N[:, None]).min(dim=0).values
+    iterations = 0
+    for level in _levels(float(cost_NM.mean()), epsilon):
+        f_N, g_M, done = _block(cost_NM, a_N, b_M, f_N, g_M, level, _LEVEL_ITERATIONS, tolerance)
+        iterations += done
+    plan_NM, error = _certified(cost_NM, a_N, b_M, f_N, g_M, epsilon)
+    block, final = _BLOCK_ITERATIONS, 0
+    while not error <= tolerance and final < max_iterations:
+        block = min(block, max_iterations - final)
+        # POT's own test is on the Euclidean norm of one marginal, which bounds no L1 error.
+        f_N, g_M, done = _block(cost_NM, a_N, b_M, f_N, g_M, epsilon, block, 0.1 * tolerance)
+        plan_NM, error = _certified(cost_NM, a_N, b_M, f_N, g_M, epsilon)
+        final, block = final + max(done, 1), 2 * block
+    return Coupling(
+        mass_SM=thin_NS.T @ plan_NM,
+        cost=float((plan_NM * cost_NM).sum()),
+        marginal_error=error,
+        n_iterations=iterations + final,
+        converged=error <= tolerance,
+    )
+
+
+def exact(cost_NM: Tensor, a_N: Tensor, b_M: Tensor, thin_NS: Tensor) -> Coupling:
+    """Solve exact transport (epsilon = 0) with POT's network simplex, on the CPU.
+
+    Args:
+        cost_NM: (N, M) float64.
+        a_N: (N,) source weights, sum 1.
+        b_M: (M,) target weights, sum 1.
+        thin_NS: (N, S) matrix to multiply the plan with.
+
+    Returns:
+        The coupling; `converged` is whether the simplex proved its optimum.
+    """
+    host = [tensor.cpu().numpy() for tensor in (a_N, b_M / b_M.sum() * a_N.sum(), cost_NM)]
+    with warnings.catch_warnings():
+        # What POT only warns of is read from its log below.
+        warnings.simplefilter("ignore")
+        plan, log = ot.emd(*host, numItermax=_EMD_ITERATIONS, log=True)
+    plan_NM = torch.from_numpy(plan).to(cost_NM)
+    error = float((plan_NM.sum(1) - a_N).abs().sum() + (plan_NM.sum(0) - b_M).abs().sum())
+    return Coupling(
+        mass_SM=thin_NS.T @ plan_NM,
+        cost=float((plan_NM * cost_NM).sum()),
+        marginal_error=error,
+        n_iterations=0,
+        converged=log["warning"] is None,
+    )
+
+
+def semi_relaxed(
+    source_ND: Tensor,
+    target_MD: Tensor,
+    a_N: Tensor,
+    b_M: Tensor,
+    thin_NS: Tensor,
+    *,
+    epsilon: float,
+) -> Coupling:
+    """Couple with only the target marginal fixed: one softmax, no iterations, streamed.
+
+    Column j of the plan is b_j softmax_i(-C_ij / epsilon + log a_i).
+
+    Args:
+        source_ND: (N, D) float64 source features.
+        target_MD: (M, D) float64 target features.
+        a_N: (N,) source weights, positive.
+        b_M: (M,) target weights, sum 1.
+        thin_NS: (N, S) matrix to multiply the plan with.
+        epsilon: regularisation in units of the cost, positive.
+
+    Returns:
+        The coupling, always converged.
+
+    Raises:
+        TransportError: the distances are not finite.
+    """
+    at_once = max(1, _COLUMNS_AT_ONCE // len(source_ND))
+    masses, cost = [], 0.0
+    for part_MD, part_b_M in zip(target_MD.split(at_once), b_M.split(at_once), strict=True):
+        cost_NM = squared_distances(source_ND, part_MD)
+        plan_NM = torch.softmax(a_N.log()[:, None] - cost_NM / epsilon, dim=0) * part_b_M
+        masses.append(thin_NS.T @ plan_NM)
+        cost += float((plan_NM * cost_NM).sum())
+    mass_SM = torch.cat(masses, dim=1)
+    error = float((mass_SM.sum(0) - b_M).abs().sum())
+    return Coupling(mass_SM, cost, error, n_iterations=0, converged=True)
+
+
+def _levels(mean_cost: float, epsilon: float) -> Iterator[float]:
+    """Yield falling values of epsilon above the wanted one."""
+    level = mean_cost / 2
+    while level > epsilon:
+        yield level
+        level /= _LEVEL_FACTOR
+
+
+def _block(
+    cost_NM: Tensor,
+    a_N: Tensor,
+    b_M: Tensor,
+    f_N: Tensor,
+    g_M: Tensor,
+    epsilon: float,
+    iterations: int,
+    tolerance: float,
+) -> tuple[Tensor, Tensor, int]:
+    """Run POT's scaling iterations on the reduced cost and absorb them into the potentials."""
+    reduced_NM = cost_NM - f_N[:, None] - g_M[None, :]
+    with warnings.catch_warnings():
+        # Numerical trouble and early ends show in the certificate, not in warnings.
+        warnings.simplefilter("ignore")
+        _, log = ot.bregman.sinkhorn_knopp(
+            a_N,
+            b_M,
+            reduced_NM,
+            epsilon,
+            numItermax=iterations,
+            stopThr=tolerance / max(len(a_N), len(b_M)) ** 0.5,
+            log=True,
+            warn=False,
+        )
+    step_N, step_M = epsilon * log["u"].log(), epsilon * log["v"].log()
+    if not bool(step_N.isfinite().all() and step_M.isfinite().all()):
+        # Too far for one block: a plain c-transform step in the log domain cannot overflow.
+        return *_log_step(cost_NM, a_N, b_M, g_M, epsilon), 1
+    return f_N + step_N, g_M + step_M, int(log["niter"]) + 1
+
+
+def _log_step(
+    cost_NM: Tensor, a_N: Tensor, b_M: Tensor, g_M: Tensor, epsilon: float
+) -> tuple[Tensor, Tensor]:
+    f_N = epsilon * (a_N.log() - torch.logsumexp((g_M[None, :] - cost_NM) / epsilon, dim=1))
+    g_M = epsilon * (b_M.log() - torch.logsumexp((f_N[:, None] - cost_NM) / epsilon, dim=0))
+    return f_N, g_M
+
+
+def _certified(
+    cost_NM: Tensor, a_N: Tensor, b_M: Tensor, f_N: Tensor, g_M: Tensor, epsilon: float
+) -> tuple[Tensor, float]:
+    """Build the plan, make its target marginal exact, and measure the error that remains."""
+    log_plan_NM = (f_N[:, None] + g_M[None, :] - cost_NM) / epsilon
+    plan_NM = torch.softmax(log_plan_NM, dim=0) * b_M
+    error = float((plan_NM.sum(1) - a_N).abs().sum() + (plan_NM.sum(0) - b_M).abs().sum())
+    return plan_NM, error
