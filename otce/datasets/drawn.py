@@ -41,7 +41,7 @@ class DrawnScenes:
     def label(self, item: Item) -> NDArray[np.int16]:
         """Draw the label mask; see `Dataset.label`."""
         label = scenes.draw_scene(self._city, self._index(item), self._size_px)[1]
-        return np.where(label == scenes.VOID, -1, label).astype(np.int16)
+        return np.where(label == scenes.VOID, np.int16(-1), label.astype(np.int16))
 
     def _index(self, item: Item) -> int:
         return int(item.id.rpartition("/")[2])

@@ -1,0 +1,33 @@
+# Everything happens in .venv; `make run` and `make test` create it on a fresh machine.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+# make: the stamp is renewed when what is installed changes.
+STAMP := $(VENV)/installed
+
+.PHONY: run test lint bench clean
+
+$(STAMP): pyproject.toml constraints.txt
+	@echo "creating the environment in $(VENV) (a few minutes the first time)"
+	@command -v $(PYTHON) >/dev/null && $(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,s3]'
+	@touch $(STAMP)
+
+run: $(STAMP)
+	@$(BIN)/otce run examples/demo.yaml
+
+test: $(STAMP) lint
+	$(BIN)/python -m pytest -q
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/extraction.py
+	$(BIN)/python benchmarks/rerun.py
+
+clean:
+	rm -rf $(VENV) otce-store .mypy_cache .ruff_cache .pytest_cache .hypothesis

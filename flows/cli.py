@@ -1,0 +1,179 @@
+"""The command line: `otce run | validate | ls | report`.
+
+Exit codes: 0 all scored, 1 some pairs failed, 2 configuration or usage, 3 store or cluster
+unreachable, 130 interrupted. Heavy libraries are imported by the command that needs them, after its
+first line of output.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import Annotated, Any, Final
+
+from cyclopts import App, CycloptsError, Parameter
+from rich.console import Console
+
+from otce.errors import ClusterError, OtceError, StoreError
+
+OK, SOME_FAILED, WRONG_INPUT, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 130
+
+app: Final = App(
+    name="otce",
+    help="Rank trained segmentation models for a target data set without fine-tuning them.",
+    version_flags=["--version"],
+)
+_SET = Annotated[
+    list[str] | None,
+    Parameter(name="--set", negative=(), help="dotted.key=value, in YAML; may be repeated."),
+]
+
+
+@app.command
+def run(config: str, *, overrides: _SET = None) -> int:
+    """Rank the zoo of a configuration and print the ranking; what is stored is not done again.
+
+    Args:
+        config: YAML file, a path or any fsspec URI.
+        overrides: changes to the configuration.
+    """
+    from flows.server import prefect_server  # noqa: PLC0415
+    from flows.show import show_failures, show_ranking  # noqa: PLC0415
+
+    started_s = time.monotonic()
+    console, notes = Console(), Console(stderr=True)
+    notes.print(f"otce run {config}", markup=False, highlight=False)
+    # Failures are told by us, once and readable; Prefect would add tracebacks.
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+    with prefect_server() as wait_for_server:
+        from otce.config_file import load_config  # noqa: PLC0415
+
+        load_config(config, overrides or ())
+        from flows.rank import rank_zoo  # noqa: PLC0415
+
+        wait_for_server()
+        outcome = rank_zoo(os.path.abspath(config) if "://" not in config else config, overrides)  # noqa: PTH100
+    show_ranking(console, outcome.summary)
+    show_failures(console, outcome.failures)
+    failed = len({(row["source_model"], row["target_dataset"]) for row in outcome.failures})
+    computed = f"{outcome.computed} pairs computed" if outcome.computed else "nothing to compute"
+    console.print(
+        f"{computed}, {outcome.reused} reused, {failed} failed in "
+        f"{time.monotonic() - started_s:.0f} s",
+        highlight=False,
+    )
+    folder = f"{outcome.store_uri}/runs/{outcome.run_id}"
+    console.print(f"tables and report: {folder}/report.html", soft_wrap=True, highlight=False)
+    return SOME_FAILED if failed else OK
+
+
+@app.command
+def validate(config: str, *, overrides: _SET = None) -> int:
+    """Check everything that can be checked before a run: data, models, taps, store.
+
+    Args:
+        config: YAML file, a path or any fsspec URI.
+        overrides: changes to the configuration.
+    """
+    console = Console()
+    console.print(f"otce validate {config}", markup=False, highlight=False)
+    from flows.validate import validate as check  # noqa: PLC0415
+    from otce.config_file import load_config  # noqa: PLC0415
+
+    problems = check(load_config(config, overrides or ()), console)
+    for problem in problems:
+        console.print(problem, style="red", markup=False, highlight=False)
+    console.print(f"{len(problems)} problems" if problems else "ready to run")
+    return WRONG_INPUT if problems else OK
+
+
+@app.command
+def ls(store: str) -> int:
+    """List the runs of a store, the newest last.
+
+    Args:
+        store: path or fsspec URI of the store.
+    """
+    from flows.show import show_runs  # noqa: PLC0415
+
+    show_runs(Console(), _manifests(store))
+    return OK
+
+
+@app.command
+def report(store: str, run_id: str | None = None) -> int:
+    """Print a run's ranking and write its report anew from its tables.
+
+    Args:
+        store: path or fsspec URI of the store.
+        run_id: which run; the newest when left out.
+    """
+    from flows.show import show_failures, show_ranking  # noqa: PLC0415
+    from otce import tables  # noqa: PLC0415
+    from otce.files import absolute_uri  # noqa: PLC0415
+    from otce.report import render  # noqa: PLC0415
+    from otce.store import Store  # noqa: PLC0415
+
+    console = Console()
+    manifests = _manifests(store)
+    chosen = next((m for m in reversed(manifests) if run_id in (None, m["run_id"])), None)
+    if chosen is None:
+        known = ", ".join(m["run_id"] for m in manifests) or "none"
+        raise StoreError(f"{store} has no run {run_id or 'at all'}; runs there: {known}")
+    opened, folder = Store(absolute_uri(store, ".")), f"runs/{chosen['run_id']}"
+    schemas = {
+        "scores": tables.SCORES,
+        "summary": tables.SUMMARY,
+        "joints": tables.JOINTS,
+        "failures": tables.FAILURES,
+    }
+    found = {n: opened.get_table(f"{folder}/{n}.parquet", s) for n, s in schemas.items()}
+    opened.put(f"{folder}/report.html", render(manifest=chosen, **found).encode())
+    show_ranking(console, found["summary"])
+    show_failures(console, found["failures"].to_pylist())
+    console.print(f"report: {opened.uri}/{folder}/report.html", soft_wrap=True, highlight=False)
+    return OK
+
+
+def _manifests(store: str) -> list[dict[str, Any]]:
+    from otce.files import absolute_uri  # noqa: PLC0415
+    from otce.store import Store  # noqa: PLC0415
+
+    opened = Store(absolute_uri(store, "."))
+    keys = [key for key in opened.names("runs") if key.endswith("/manifest.json")]
+    manifests = [json.loads(opened.get(f"runs/{key}")) for key in keys]
+    return sorted(manifests, key=lambda manifest: (manifest["finished"], manifest["run_id"]))
+
+
+def guarded(command: Callable[[], Any]) -> int:
+    """Run a command and turn how it ends into an exit code and a readable line.
+
+    Args:
+        command: does the work and returns its exit code.
+
+    Returns:
+        The exit code.
+    """
+    notes = Console(stderr=True)
+    try:
+        return int(command() or OK)
+    except CycloptsError:
+        return WRONG_INPUT
+    except KeyboardInterrupt:
+        notes.print("interrupted; the same command goes on where this one stopped")
+        return INTERRUPTED
+    except OtceError as error:
+        kind = type(error).__name__
+        notes.print(f"{kind}: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        return UNREACHABLE if isinstance(error, StoreError | ClusterError) else WRONG_INPUT
+
+
+def main() -> None:
+    """Run the command of `sys.argv`."""
+    # A scheduler stops us by SIGTERM; ending as on Ctrl-C lets every part clean up.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    sys.exit(
+        guarded(lambda: app(exit_on_error=False, print_error=True, result_action="return_value"))
+    )

@@ -1,0 +1,176 @@
+"""Everything that can be refused before a run: data sets counted, models loaded, store probed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from flows.show import plain
+from otce.census import count_labels, dataset_digest, item_digests
+from otce.config import RunConfig
+from otce.datasets import Dataset, open_dataset
+from otce.errors import OtceError
+from otce.identity import ModelIdentity, pair_fingerprint
+from otce.sampling import pixels_to_draw
+from otce.store import Store
+from otce.zoo import load_model, model_digests
+
+_T = TypeVar("_T")
+_FLOAT32_BYTES = 4
+_MIB = 1 << 20
+# Cost, plan and POT's work copies of one transport, float64 each; measured as peak over N x M.
+_TRANSPORT_ARRAYS = 6
+_FLOAT64_BYTES = 8
+
+
+@dataclass(frozen=True)
+class CheckedData:
+    """A data set that can be sampled.
+
+    Attributes:
+        dataset: opened.
+        digest: of its content.
+        pixels: pixels a draw will have.
+    """
+
+    dataset: Dataset
+    digest: str
+    pixels: int
+
+
+def validate(config: RunConfig, console: Console) -> list[str]:
+    """Check a run without starting Ray or Prefect, and print what it would do.
+
+    Args:
+        config: the run.
+        console: where to print.
+
+    Returns:
+        Every problem found, none when the run can start.
+    """
+    problems: list[str] = []
+
+    def tried(work: Callable[[], _T]) -> _T | None:
+        try:
+            return work()
+        except OtceError as error:
+            problems.append(f"{type(error).__name__}: {error}")
+            return None
+
+    store = Store(config.execution.store, config.execution.storage_options)
+    tried(store.probe)
+    data = {}
+    table = Table("data set", "images", "labelled pixels", "pixels a draw", "classes")
+    for id_ in config.datasets:
+        checked = tried(lambda id_=id_: _check_data(id_, config, table))  # type: ignore[misc]
+        if checked is not None:
+            data[id_] = checked
+    console.print(table)
+    models = {}
+    table = Table("model", "tap", "dim", "map / image", "preprocessing", "weights")
+    for id_ in config.models:
+        checked_model = tried(lambda id_=id_: _check_model(id_, config, data, table))  # type: ignore[misc]
+        if checked_model is not None:
+            models[id_] = checked_model
+    console.print(table)
+    present = tried(lambda: set(store.names("scores"))) or set()
+    _print_plan(config, data, models, present, console)
+    return problems
+
+
+def _check_data(id_: str, config: RunConfig, table: Table) -> CheckedData:
+    dataset = open_dataset(config.datasets[id_], config.execution.storage_options)
+    counts = count_labels(dataset, dataset.items)
+    labelled_px, class_px = int(counts.sum()), counts.sum(axis=0)
+    pixels = pixels_to_draw(
+        labelled_px,
+        config.sampling.pixels,
+        shrink=config.sampling.too_few_pixels == "shrink",
+        where=f"data set {id_}",
+    )
+    shares = class_px / labelled_px
+    largest = np.argsort(-shares)[:4]
+    mix = ", ".join(f"{dataset.classes[i]} {shares[i]:.0%}" for i in largest)
+    absent = int((class_px == 0).sum())
+    mix += f"; {absent} of {len(dataset.classes)} absent" if absent else ""
+    table.add_row(
+        plain(id_), str(len(dataset.items)), f"{labelled_px:,}", f"{pixels:,}", plain(mix)
+    )
+    return CheckedData(
+        dataset, dataset_digest(dataset, item_digests(dataset, dataset.items)), pixels
+    )
+
+
+def _check_model(
+    id_: str, config: RunConfig, data: dict[str, CheckedData], table: Table
+) -> tuple[ModelIdentity, int]:
+    chosen, execution = config.models[id_], config.execution
+    identity = ModelIdentity(
+        *model_digests(chosen, execution.python_path, execution.storage_options)
+    )
+    model = load_model(
+        id_, chosen, python_path=execution.python_path, options=execution.storage_options
+    )
+    size = chosen.preprocessing.size_px or (128, 192)
+    source = data.get(chosen.source)
+    image = (
+        source.dataset.image(source.dataset.items[0])
+        if source is not None
+        else np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    )
+    _, dim, height, width = model.feature_maps([image]).shape
+    shape = f"{height}x{width} / {image.shape[0]}x{image.shape[1]}"
+    how = chosen.preprocessing
+    resize = f"resize to {how.size_px[0]}x{how.size_px[1]}, " if how.size_px else ""
+    described = f"{resize}{how.channel_order}, mean {how.mean}, std {how.std}"
+    table.add_row(
+        plain(id_), plain(chosen.tap), str(dim), shape, described, identity.weights_digest[:12]
+    )
+    return identity, dim
+
+
+def _print_plan(
+    config: RunConfig,
+    data: dict[str, CheckedData],
+    models: dict[str, tuple[ModelIdentity, int]],
+    present: set[str],
+    console: Console,
+) -> None:
+    runnable = [
+        (model, target)
+        for model, target in config.pairs
+        if model in models and target in data and config.models[model].source in data
+    ]
+    names = {
+        pair_fingerprint(
+            config,
+            model,
+            target,
+            model=models[model][0],
+            source_digest=data[config.models[model].source].digest,
+            target_digest=data[target].digest,
+        )
+        for model, target in runnable
+    }
+    done = sum(f"{name}.parquet" in present for name in names)
+    sampling = config.sampling
+    console.print(
+        f"{len(config.pairs)} pairs: {done} done, {len(runnable) - done} to do, "
+        f"{len(config.pairs) - len(runnable)} not possible; {sampling.repetitions} draws of at "
+        f"most {sampling.pixels:,} pixels a side; run id {config.run_id}"
+    )
+    if not models:
+        return
+    widest = max(dim for _, dim in models.values())
+    drawn = sampling.repetitions * sampling.pixels * (1 + len(config.targets))
+    features_mib = drawn * widest * _FLOAT32_BYTES / _MIB
+    transport_mib = sampling.pixels**2 * _FLOAT64_BYTES * _TRANSPORT_ARRAYS / _MIB
+    if config.score.relaxation == "source":
+        transport_mib = min(transport_mib, 2_000_000 * _FLOAT64_BYTES * _TRANSPORT_ARRAYS / _MIB)
+    console.print(
+        f"estimated memory: features of one model {features_mib:,.0f} MiB, one transport "
+        f"{transport_mib:,.0f} MiB (one runs on each CPU)"
+    )

@@ -1,0 +1,260 @@
+"""Features of a model's images: shards of items through a `FeatureActor` that holds the model."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import ray
+import torch
+from numpy.typing import NDArray
+
+from otce.config import DatasetConfig, ExecutionConfig, ModelConfig
+from otce.datasets import Item, open_dataset
+from otce.errors import ModelError
+from otce.features import extract
+from otce.files import StorageOptions
+from otce.sampling import Sample
+from otce.zoo import SourceModel, load_model
+from tasks.census import Census, shard_ranges
+from tasks.cluster import Plan, Slot
+from tasks.retry import Ref, attempt
+
+_GPU_BATCH = 8
+# On a CPU larger batches gain little, and one image at a time gives the same bytes however the
+# work is cut.
+_CPU_BATCH = 1
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Some items of a data set and the pixels drawn from them.
+
+    Attributes:
+        config: the data set.
+        items: its items that have drawn pixels.
+        digests: digest of each item's image, as counted.
+        sample: the drawn pixels; `item` is the position in `items`.
+        repetitions: K.
+    """
+
+    config: DatasetConfig
+    items: tuple[Item, ...]
+    digests: tuple[str, ...]
+    sample: Sample
+    repetitions: int
+
+
+Drawn = tuple[NDArray[np.float32], NDArray[np.int32]]
+"""(n, D) features and (n,) labels of one repetition's pixels in one shard."""
+
+
+class FeatureWorker:
+    """Holds one source model at a time and turns shards into features; a Ray actor's inside."""
+
+    def __init__(self) -> None:
+        self._model: SourceModel | None = None
+
+    def load(
+        self,
+        id_: str,
+        config: ModelConfig,
+        python_path: Sequence[str],
+        options: StorageOptions,
+        threads: int,
+    ) -> None:
+        """Load a model in place of the one before.
+
+        Args:
+            id_: its id.
+            config: its configuration.
+            python_path: folders searched for its factory.
+            options: fsspec options by protocol.
+            threads: CPU threads to compute with.
+
+        Raises:
+            ModelError: it cannot be loaded.
+        """
+        self._model = None
+        torch.set_num_threads(threads)
+        # A score must not depend on the card's taste for rounding or on which kernel won a race.
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.deterministic = True
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._model = load_model(
+            id_, config, python_path=python_path, device=device, options=options
+        )
+
+    def extract(self, shard: Shard, options: StorageOptions, batch_size: int | None) -> list[Any]:
+        """Extract the features of a shard's drawn pixels.
+
+        Args:
+            shard: items and pixels.
+            options: fsspec options by protocol.
+            batch_size: images a forward pass; None chooses by device.
+
+        Returns:
+            K + 1 values: the feature dimension, then the features and labels of each repetition.
+
+        Raises:
+            DataError: an image is corrupt or changed.
+            ModelError: the tap is not found or features are not finite.
+        """
+        if self._model is None:
+            raise ModelError("no model is loaded; call load first")
+        on_gpu = self._model.device.type == "cuda"
+        dataset, sample = open_dataset(shard.config, options), shard.sample
+        by_item = np.argsort(sample.item, kind="stable")
+        ends = np.cumsum(np.bincount(sample.item, minlength=len(shard.items)))
+        spans = np.split(by_item, ends[:-1])
+        rows = extract(
+            self._model,
+            range(len(shard.items)),
+            lambda i: dataset.image(shard.items[i], shard.digests[i]),
+            [(sample.y_px[span], sample.x_px[span]) for span in spans],
+            batch_size=batch_size or (_GPU_BATCH if on_gpu else _CPU_BATCH),
+        )
+        features = np.concatenate(rows)[np.argsort(by_item)]
+        masks = (sample.repetition == k for k in range(shard.repetitions))
+        return [features.shape[1], *((features[mask], sample.label[mask]) for mask in masks)]
+
+
+def actor_maker(plan: Plan) -> Callable[[], Any]:
+    """Say how a `FeatureActor` is started.
+
+    Args:
+        plan: the share of the cluster that each holds.
+
+    Returns:
+        A function that starts one and returns its handle.
+    """
+    # Restarts are ours to decide (tasks.retry): a fresh actor has no model.
+    remote = ray.remote(
+        num_gpus=plan.actor_gpus, num_cpus=plan.actor_cpus, max_restarts=0, max_task_retries=0
+    )
+    return remote(FeatureWorker).remote
+
+
+class ModelOnSlot:
+    """A model loaded on a leased actor; loads itself again when the actor had to be replaced.
+
+    Args:
+        slot: the leased place.
+        model_id: the model.
+        config: its configuration.
+        execution: the execution half of the run.
+        threads: CPU threads of the actor.
+    """
+
+    def __init__(
+        self,
+        slot: Slot,
+        model_id: str,
+        config: ModelConfig,
+        execution: ExecutionConfig,
+        threads: int,
+    ) -> None:
+        self._slot = slot
+        self._execution = execution
+        self._arguments = (
+            model_id,
+            config,
+            execution.python_path,
+            execution.storage_options,
+            threads,
+        )
+        self._loaded: Any = None
+
+    def load(self) -> None:
+        """Load the model now.
+
+        Raises:
+            GaveUpError: it cannot be loaded.
+        """
+        attempt(self._ready, attempts=self._execution.attempts, recover=self._replace)
+
+    def features(self, census: Census, repetitions: int) -> list[list[Ref]]:
+        """Extract one data set, two shards in flight.
+
+        Args:
+            census: the data set and its drawn pixels.
+            repetitions: K.
+
+        Returns:
+            For each repetition, the references of its parts, in order of items.
+
+        Raises:
+            GaveUpError: a shard failed for good.
+        """
+        shards = cut(census, self._execution.items_per_shard, repetitions)
+        started = {0: self._start(shards[0])}
+        parts = []
+        for index in range(len(shards)):
+            if index + 1 < len(shards):
+                started[index + 1] = self._start(shards[index + 1])
+            parts.append(self._finish(shards, started, index))
+        return [list(column) for column in zip(*parts, strict=True)]
+
+    def _finish(self, shards: list[Shard], started: dict[int, list[Ref]], index: int) -> list[Ref]:
+        def finish() -> list[Ref]:
+            self._ready()
+            refs = started.get(index) or self._start(shards[index])
+            started[index] = refs
+            ray.get(refs[0], timeout=self._execution.time_limit_s)
+            return refs[1:]
+
+        def repeat() -> None:
+            self._replace()
+            started.clear()
+
+        found = attempt(finish, attempts=self._execution.attempts, recover=repeat)
+        started.pop(index)
+        return found
+
+    def _start(self, shard: Shard) -> list[Ref]:
+        execution = self._execution
+        method = self._slot.actor.extract.options(num_returns=shard.repetitions + 1)
+        refs: list[Ref] = method.remote(shard, execution.storage_options, execution.batch_size)
+        return refs
+
+    def _ready(self) -> None:
+        actor = self._slot.actor
+        if self._loaded is not actor:
+            ray.get(actor.load.remote(*self._arguments), timeout=self._execution.time_limit_s)
+            self._loaded = actor
+
+    def _replace(self) -> None:
+        self._slot.drop()
+        self._loaded = None
+
+
+def cut(census: Census, items_per_shard: int, repetitions: int) -> list[Shard]:
+    """Cut a data set's drawn pixels into shards of items; items without pixels fall out.
+
+    Args:
+        census: the data set and its drawn pixels.
+        items_per_shard: most items of a shard.
+        repetitions: K.
+
+    Returns:
+        Shards in order of items.
+    """
+    used = np.unique(census.sample.item)
+    shards = []
+    for positions in shard_ranges(len(used), items_per_shard):
+        members = used[positions.start : positions.stop]
+        mask = (census.sample.item >= members[0]) & (census.sample.item <= members[-1])
+        inside = census.sample.take(mask)
+        local = np.searchsorted(members, inside.item).astype(np.int32)
+        shards.append(
+            Shard(
+                config=census.config,
+                items=tuple(census.items[i] for i in members),
+                digests=tuple(census.image_digests[i] for i in members),
+                sample=Sample(inside.repetition, local, inside.y_px, inside.x_px, inside.label),
+                repetitions=repetitions,
+            )
+        )
+    return shards

@@ -1,0 +1,98 @@
+"""Assemble a run's tables, manifest and report from the pair tables in the store."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pyarrow as pa
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from otce import tables
+from otce.ranking import summarize
+from otce.store import Store
+
+
+@task(task_run_name="publish {run_id}", cache_policy=NO_CACHE, persist_result=False)
+def publish(
+    run_id: str,
+    store: Store,
+    *,
+    pairs: Sequence[str],
+    failures: Sequence[dict[str, Any]],
+    class_names: Mapping[str, Sequence[str]],
+    manifest: Mapping[str, Any],
+    config_yaml: str,
+) -> pa.Table:
+    """Put the tables, the manifest, the configuration and the report of a run.
+
+    Args:
+        run_id: folder below `runs/`.
+        store: the store.
+        pairs: fingerprints of the pairs that have scores.
+        failures: rows of the failures table.
+        class_names: class names by data set id.
+        manifest: what the run was.
+        config_yaml: the checked configuration as YAML.
+
+    Returns:
+        The summary table.
+
+    Raises:
+        StoreError: a pair's table is damaged, or the store refuses.
+    """
+    # Plots are loaded by the process that draws them only.
+    from otce.report import render  # noqa: PLC0415
+
+    full = _pair_tables(store, pairs)
+    found = {
+        "scores": full.select(tables.SCORES.names).cast(tables.SCORES),
+        "summary": summarize(full.select(tables.SCORES.names).cast(tables.SCORES)),
+        "joints": _joints(full, class_names),
+        "failures": _failures(failures),
+    }
+    for name, table in found.items():
+        store.put_table(f"runs/{run_id}/{name}.parquet", table)
+    store.put(f"runs/{run_id}/config.yaml", config_yaml.encode())
+    store.put(f"runs/{run_id}/report.html", render(manifest=manifest, **found).encode())
+    # Last: a run that has a manifest is whole.
+    store.put_json(f"runs/{run_id}/manifest.json", manifest)
+    return found["summary"]
+
+
+def _pair_tables(store: Store, pairs: Sequence[str]) -> pa.Table:
+    keys = [f"scores/{pair}.parquet" for pair in pairs]
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        parts = list(pool.map(lambda key: store.get_table(key, tables.PAIR), keys))
+    order = [(name, "ascending") for name in ("source_model", "target_dataset", "repetition")]
+    empty = tables.PAIR.empty_table()
+    return pa.concat_tables([empty, *parts]).sort_by(order).combine_chunks()
+
+
+def _failures(rows: Sequence[dict[str, Any]]) -> pa.Table:
+    def place(row: dict[str, Any]) -> tuple[str, str, int]:
+        return row["source_model"], row["target_dataset"], row["repetition"] or 0
+
+    return tables.table(sorted(rows, key=place), tables.FAILURES)
+
+
+def _joints(full: pa.Table, class_names: Mapping[str, Sequence[str]]) -> pa.Table:
+    rows = []
+    for pair in full.to_pylist():
+        sources, targets = pair["source_classes"], pair["target_classes"]
+        source_names = class_names[pair["source_dataset"]]
+        target_names = class_names[pair["target_dataset"]]
+        same = {name: pair[name] for name in tables.JOINTS.names[:4]}
+        rows += [
+            same
+            | {
+                "source_class": source,
+                "source_class_name": source_names[source],
+                "target_class": target,
+                "target_class_name": target_names[target],
+                "probability": pair["joint"][i * len(targets) + j],
+            }
+            for i, source in enumerate(sources)
+            for j, target in enumerate(targets)
+        ]
+    return tables.table(rows, tables.JOINTS)

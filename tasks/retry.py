@@ -1,0 +1,170 @@
+"""The one rule for trying again, and the bounded window of Ray work that obeys it.
+
+Ray's and Prefect's own retries are off everywhere. A failure is tried again only when its class
+says that it is transient; anything else would fail the same way.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from threading import Semaphore
+from typing import Any, Final, TypeAlias, TypeVar
+
+import ray
+
+from otce.errors import OtceError, WorkerDiedError
+
+Ref: TypeAlias = "ray.ObjectRef[Any]"
+"""Reference of a result that Ray holds."""
+
+_T = TypeVar("_T")
+_POLL_S: Final = 1.0
+_WORKER_ERRORS: Final = (
+    ray.exceptions.RayActorError,
+    ray.exceptions.WorkerCrashedError,
+    ray.exceptions.NodeDiedError,
+    ray.exceptions.OutOfMemoryError,
+    ray.exceptions.ObjectLostError,
+    ray.exceptions.TaskCancelledError,
+    ray.exceptions.GetTimeoutError,
+)
+
+
+class GaveUpError(OtceError):
+    """Work that failed for good.
+
+    Args:
+        error: the last failure.
+        attempts: how often it was tried.
+    """
+
+    def __init__(self, error: OtceError, attempts: int) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.attempts = attempts
+
+
+def explained(error: Exception) -> OtceError:
+    """Turn whatever came out of Ray into one of our errors.
+
+    Args:
+        error: what was raised.
+
+    Returns:
+        The error a worker raised, a transient one when the worker itself failed, or a permanent
+        one that names what nobody expected.
+    """
+    if isinstance(error, OtceError):
+        cause = getattr(error, "cause", None)
+        return cause if isinstance(cause, OtceError) else error
+    if isinstance(error, ray.exceptions.RayTaskError):
+        cause = error.cause
+        if isinstance(cause, OtceError):
+            return cause
+        return OtceError(f"unexpected {type(cause).__name__} in a worker: {cause}")
+    if isinstance(error, _WORKER_ERRORS):
+        first_line = str(error).strip().partition("\n")[0]
+        return WorkerDiedError(f"a worker ended early ({type(error).__name__}: {first_line})")
+    return OtceError(f"unexpected {type(error).__name__}: {error}")
+
+
+def attempt(work: Callable[[], _T], *, attempts: int, recover: Callable[[], object]) -> _T:
+    """Do something, and again while its failure is transient.
+
+    Args:
+        work: what to do.
+        attempts: most times to try.
+        recover: called between two tries.
+
+    Returns:
+        What `work` returns.
+
+    Raises:
+        GaveUpError: a permanent failure, or the last transient one.
+    """
+    for number in range(1, attempts + 1):
+        try:
+            return work()
+        except Exception as error:
+            # Ray wraps any exception of any worker; all are classified in one place.
+            found = explained(error)
+            if not found.transient or number == attempts:
+                raise GaveUpError(found, number) from error
+            recover()
+    raise AssertionError("attempts is at least 1")
+
+
+@dataclass
+class _Pending:
+    index: int
+    number: int
+    started_s: float
+
+
+class Window:
+    """Bounds the Ray tasks that are submitted and not finished, over all threads together.
+
+    Args:
+        limit: most tasks in flight.
+        attempts: most times to try one.
+        time_limit_s: longest time for one.
+    """
+
+    def __init__(self, limit: int, *, attempts: int, time_limit_s: float) -> None:
+        self._free = Semaphore(limit)
+        self._attempts = attempts
+        self._time_limit_s = time_limit_s
+
+    def run(self, submits: Sequence[Callable[[], Ref]]) -> Iterator[tuple[int, Any | GaveUpError]]:
+        """Run tasks, as many at once as the window allows.
+
+        Args:
+            submits: each starts one task; called again to repeat it.
+
+        Yields:
+            (position in `submits`, result or why there is none), in order of completion.
+        """
+        waiting = [(index, 1) for index in reversed(range(len(submits)))]
+        pending: dict[Any, _Pending] = {}
+        try:
+            while waiting or pending:
+                # With work of our own to wait for, never block on work of other threads.
+                while waiting and self._free.acquire(blocking=not pending):
+                    index, number = waiting.pop()
+                    pending[submits[index]()] = _Pending(index, number, time.monotonic())
+                for ref in self._finished(pending):
+                    done = pending.pop(ref)
+                    self._free.release()
+                    result = _result(ref)
+                    if isinstance(result, OtceError):
+                        if result.transient and done.number < self._attempts:
+                            waiting.append((done.index, done.number + 1))
+                            continue
+                        result = GaveUpError(result, done.number)
+                    yield done.index, result
+        finally:
+            for ref in pending:
+                self._free.release()
+                _cancel(ref)
+
+    def _finished(self, pending: dict[Any, _Pending]) -> list[Any]:
+        ready, _ = ray.wait(list(pending), num_returns=1, timeout=_POLL_S)
+        now_s = time.monotonic()
+        for ref, task in pending.items():
+            if now_s - task.started_s > self._time_limit_s:
+                _cancel(ref)
+        return list(ready)
+
+
+def _result(ref: Ref) -> Any:
+    try:
+        return ray.get(ref, timeout=60)
+    except Exception as error:  # noqa: BLE001 - classified in one place
+        return explained(error)
+
+
+def _cancel(ref: Ref) -> None:
+    # Loops in C hear no polite request.
+    with contextlib.suppress(ray.exceptions.RayError):
+        ray.cancel(ref, force=True)
