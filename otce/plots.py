@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from typing import Any, Final
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from matplotlib import colormaps, style
 from matplotlib.axes import Axes
@@ -17,83 +17,241 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-WIDE_PX: Final = 960
+WIDE_PX: Final = 1040
+"""Width of figures for screens and paper."""
 NARROW_PX: Final = 360
-INK, MUTED, RULE = "#1d2433", "#5b6472", "#d5d9e0"
-ACCENT, ALARM = "#0b5cad", "#b3401f"
+"""Width of figures for telephones."""
+
+INK, MUTED, GRID = "#1d2433", "#5b6472", "#dde1e7"
+ACCENT, ALARM, UNRANKED = "#0b5cad", "#b3401f", "#8a93a1"
 
 _STYLE: Final[dict[str, Any]] = {
     "svg.fonttype": "none",
     "text.parse_math": False,  # a `$` in an id is a `$`
-    "axes.unicode_minus": False,  # as in the tables
+    "axes.unicode_minus": False,  # as in the tables, where it can be searched for
     "font.size": 12,
+    "font.sans-serif": ["DejaVu Sans"],  # measures the text; the page says which font draws it
     "text.color": INK,
-    "axes.labelcolor": INK,
+    "axes.labelcolor": MUTED,
     "xtick.color": MUTED,
     "ytick.color": MUTED,
 }
-_NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-_POINTS_PER_INCH = 72  # of matplotlib's SVG, whose unit is one CSS pixel here
+_PX_PER_INCH = 72  # matplotlib's SVG unit, a CSS pixel on the page
+_STEPS = (1, 2, 2.5, 5, 10)
 _LONGEST_LABEL = 44
+_SMALLEST_ERROR = 1e-16
 
 
 def interval_plot(
     rows: Sequence[Mapping[str, Any]], *, metric: str, name: str, width_px: int = WIDE_PX
 ) -> str:
-    """Draw mean and 95 % interval of every model, the first on top.
+    """Draw the mean and 95 % interval of every model, the first on top.
 
     Args:
-        rows: rows of a summary table, at least one.
-        metric: what the horizontal axis is, with unit and direction.
-        name: distinguishes this figure's ids from those of the page's other figures.
-        width_px: width in CSS pixels; in narrow figures labels stand above their intervals.
+        rows: rows of a summary table, at least one; those of rank 1 stand out.
+        metric: label of the axis, with unit and direction.
+        name: tells this figure's ids from those of the page's other figures.
+        width_px: width in CSS pixels; in narrow figures a model's id stands above its interval.
 
     Returns:
-        An `<svg>` element without namespaces, for HTML.
+        An `<svg>` element for HTML.
     """
-    is_narrow = width_px < WIDE_PX // 2
+    is_narrow = width_px <= NARROW_PX
     labels = [_label(row["source_model"]) for row in rows]
-    row_px = 38 if is_narrow else 25
-    left_px = 12 if is_narrow else 30 + 7 * max(map(len, labels))
-    with _canvas(name, (width_px, row_px * len(rows)), left_px) as (figure, axes):
-        axes.set(ylim=(len(rows) - 0.5, -0.5), yticks=[], xlabel=metric)
-        _show_scale(axes, rows)
-        for place, (row, label) in enumerate(zip(rows, labels, strict=True)):
-            _draw_interval(axes, place, row)
-            shift = (0, -0.42) if is_narrow else (-14 / (width_px - left_px), 0)
-            axes.text(
-                shift[0],
-                place + shift[1],
+    left_px = 14 if is_narrow else 24 + 7 * max(map(len, labels))
+    body_px = (width_px - left_px - 16, (42 if is_narrow else 26) * len(rows))
+    with _drawing(name):
+        figure, axes = _canvas(body_px, left_px=left_px)
+        axes.set(ylim=(len(rows) - 0.5, -0.5), yticks=[], xlabel=_label(metric))
+        _show_scale(axes, rows, ticks=4 if is_narrow else 8)
+        _draw_intervals(axes, rows, shift=0.2 * is_narrow)
+        for place, label in enumerate(labels):
+            axes.annotate(
                 label,
-                transform=axes.get_yaxis_transform(),
+                (0, place - 0.22 * is_narrow),
+                xycoords=axes.get_yaxis_transform(),
+                xytext=(0 if is_narrow else -14, 0),
+                textcoords="offset points",
                 ha="left" if is_narrow else "right",
-                va="center_baseline" if not is_narrow else "top",
+                va="center",
             )
-        return _inline_svg(figure, f"{metric} of {len(rows)} models: means and 95 % intervals")
+        return _inline_svg(
+            figure, f"{_label(metric)} of {len(rows)} models, means and 95 % intervals"
+        )
 
 
-def _label(model: str) -> str:
-    # XML knows no control characters, and a plot no line breaks.
-    visible = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in model)
-    cut = visible[: _LONGEST_LABEL - 1] + "…"
-    return visible if len(visible) <= _LONGEST_LABEL else cut
+def convergence_plot(
+    solves: Sequence[tuple[int, float]],
+    *,
+    tolerance: float | None,
+    name: str,
+    width_px: int = WIDE_PX,
+) -> str:
+    """Draw one dot per pair: its most iterations and its worst marginal error.
+
+    Args:
+        solves: iterations and L1 error of the marginals of every pair, at least one.
+        tolerance: largest error of a solved coupling, drawn as a line.
+        name: tells this figure's ids from those of the page's other figures.
+        width_px: width in CSS pixels.
+
+    Returns:
+        An `<svg>` element for HTML.
+    """
+    with _drawing(name):
+        figure, axes = _canvas((width_px - 86, 220), left_px=70)
+        iterations = [n_iter for n_iter, _ in solves]
+        errors = [max(error, _SMALLEST_ERROR) for _, error in solves]
+        ticks = 4 if width_px <= NARROW_PX else 8
+        axes.set(yscale="log", ylabel="worst marginal error", xlabel="most iterations")
+        axes.set_xlim(-0.03 * max(*iterations, 10), 1.06 * max(*iterations, 10))
+        axes.xaxis.set_major_locator(MaxNLocator(ticks, steps=_STEPS, integer=True))
+        axes.yaxis.set_major_formatter(lambda error, _: scientific(error, digits=0))
+        axes.grid(color=GRID, linewidth=0.7)
+        axes.plot(iterations, errors, "o", color=ACCENT, alpha=0.6, markeredgewidth=0)
+        top = 3 * max(*errors, tolerance or 0)
+        axes.set_ylim(min(*errors, top / 20) / 2, top)
+        if tolerance is not None:
+            axes.axhline(tolerance, color=ALARM, linewidth=1.4)
+            axes.annotate(
+                f"tolerance {scientific(tolerance, digits=None)}",
+                (0.99, tolerance),
+                xycoords=axes.get_yaxis_transform(),
+                xytext=(0, 5),
+                textcoords="offset points",
+                ha="right",
+                color=ALARM,
+            )
+        return _inline_svg(figure, f"Marginal error against iterations of {len(solves)} pairs")
 
 
-def _show_scale(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
+def shade(fraction: float) -> tuple[str, str]:
+    """Choose the colours of a heat map's cell.
+
+    Args:
+        fraction: 0 (white) to 1 (dark blue); clipped.
+
+    Returns:
+        Background and text colour, of which the text keeps a contrast of 4.5 and more.
+
+    Example:
+        >>> shade(0.0), shade(1.0)
+        (('#ffffff', '#000000'), ('#08306b', '#ffffff'))
+    """
+    blue = colormaps["Blues"](min(max(fraction, 0.0), 1.0)) if fraction > 0 else (1, 1, 1, 1)
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in blue[:3]]  # noqa: PLR2004
+    luminance = sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+    return str(to_hex(blue)), "#ffffff" if luminance < _DARK else "#000000"
+
+
+_DARK = 0.179
+"""Relative luminance (WCAG) below which white text has the better contrast, above which black."""
+
+
+def scientific(value: float, *, digits: int | None = 1) -> str:
+    """Write a small number with its power of ten.
+
+    Args:
+        value: any number.
+        digits: decimals of the mantissa; none: as many as the number has, up to nine.
+
+    Returns:
+        Such as `8.9e-4`, without a leading zero in the power.
+
+    Example:
+        >>> scientific(0.00089)
+        '8.9e-4'
+        >>> scientific(0.00125, digits=None), scientific(0.001, digits=None)
+        ('1.25e-3', '1e-3')
+    """
+    mantissa, power = f"{value:.{9 if digits is None else digits}e}".split("e")
+    shortest = mantissa.rstrip("0").rstrip(".") if digits is None else mantissa
+    return f"{shortest}e{int(power)}"
+
+
+def _label(text: str) -> str:
+    # XML has no control characters and a plot no line breaks.
+    visible = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return visible if len(visible) <= _LONGEST_LABEL else visible[: _LONGEST_LABEL - 1] + "…"
+
+
+@contextmanager
+def _drawing(name: str) -> Iterator[None]:
+    with warnings.catch_warnings(), style.context(["default", _STYLE | {"svg.hashsalt": name}]):
+        # About glyphs its own font lacks; the browser draws the text, with fonts that have them.
+        warnings.simplefilter("ignore", UserWarning)
+        yield
+
+
+def _canvas(body_px: tuple[int, int], *, left_px: int) -> tuple[Figure, Axes]:
+    top_px, right_px, bottom_px = 6, 16, 48
+    width, height = left_px + body_px[0] + right_px, top_px + body_px[1] + bottom_px
+    figure = Figure(figsize=(width / _PX_PER_INCH, height / _PX_PER_INCH))
+    figure.patch.set_visible(False)
+    axes = figure.add_axes(
+        (left_px / width, bottom_px / height, body_px[0] / width, body_px[1] / height)
+    )
+    axes.patch.set_visible(False)
+    axes.spines[["top", "left", "right"]].set_visible(False)
+    axes.spines["bottom"].set_color(UNRANKED)
+    axes.tick_params(which="both", length=0, pad=6)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def _show_scale(axes: Axes, rows: Sequence[Mapping[str, Any]], *, ticks: int) -> None:
     ends = [row[end] for row in rows for end in ("ci95_low", "mean", "ci95_high")]
-    known = [end for end in ends if end is not None]
-    margin = 0.04 * (max(known) - min(known)) or 0.05
-    axes.set_xlim(min(known) - margin, max(known) + margin)
-    axes.grid(axis="x", color=RULE, linewidth=0.7)
+    low, high = (limit(end for end in ends if end is not None) for limit in (min, max))
+    margin = 0.04 * (high - low) or 0.05
+    axes.set_xlim(low - margin, high + margin)
+    axes.xaxis.set_major_locator(MaxNLocator(ticks, steps=_STEPS))
+    axes.grid(axis="x", color=GRID, linewidth=0.7)
     best = rows[0]
-    if best["rank"] == 1 and best["ci95_low"] is not None:
-        axes.axvspan(best["ci95_low"], best["ci95_high"], color=ACCENT, alpha=0.09, linewidth=0)
+    if best["rank"] is not None and best["ci95_low"] is not None:
+        axes.axvspan(best["ci95_low"], best["ci95_high"], color=ACCENT, alpha=0.1, linewidth=0)
 
 
-def _draw_interval(axes: Axes, place: int, row: Mapping[str, Any]) -> None:
-    color = {1: ACCENT, None: "#8a93a1"}.get(row["rank"], "#3f4856")
-    face = "white" if row["rank"] is None else color
-    y = place + (0.18 if len(axes.get_yticks()) else 0)
-    if row["ci95_low"] is not None:
-        axes.hlines(y, row["ci95_low"], row["ci95_high"], color=color, linewidth=2.2)
-    axes.plot([row["mean"]], [y], "o", color=color, markerfacecolor=face, markersize=7)
+def _draw_intervals(axes: Axes, rows: Sequence[Mapping[str, Any]], *, shift: float) -> None:
+    for color, face, is_meant in (
+        (ACCENT, ACCENT, lambda rank: rank == 1),
+        (INK, INK, lambda rank: rank is not None and rank > 1),
+        (UNRANKED, "white", lambda rank: rank is None),
+    ):
+        meant = [(place + shift, row) for place, row in enumerate(rows) if is_meant(row["rank"])]
+        spread = [(y, row["ci95_low"], row["ci95_high"]) for y, row in meant if row["std"]]
+        if spread:
+            axes.hlines(*zip(*spread, strict=True), color=color, linewidth=2)
+        means = [row["mean"] for _, row in meant]
+        heights = [y for y, _ in meant]
+        axes.plot(means, heights, "o", color=color, markerfacecolor=face, markersize=7)
+
+
+def _inline_svg(figure: Figure, description: str) -> str:
+    """Reduce matplotlib's document to an element that may stand in HTML beside others."""
+    document = BytesIO()
+    unwritten = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    figure.savefig(document, format="svg", metadata=unwritten)
+    root = ET.fromstring(document.getvalue())  # noqa: S314 - written one line above
+    for element in root.iter():
+        _simplify(element)
+    # Its style rule would hold for the whole page.
+    root.remove(next(iter(root.findall("defs"))))
+    _, _, width, height = root.attrib["viewBox"].split()
+    root.attrib |= {"width": width, "height": height, "role": "img", "aria-label": description}
+    return ET.tostring(root, encoding="unicode")
+
+
+def _simplify(element: ET.Element) -> None:
+    element.tag = _local(element.tag)
+    element.attrib = {_local(name): value for name, value in element.attrib.items()}
+    if element.tag == "g":
+        element.attrib.pop("id", None)  # never referred to, and the same in every figure
+    if element.tag != "text":
+        element.text = None
+    if element.attrib.get("transform", "").startswith("rotate(-0 "):
+        del element.attrib["transform"]
+    element.tail = None
+
+
+def _local(name: str) -> str:
+    return name.rpartition("}")[2]

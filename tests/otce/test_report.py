@@ -1,0 +1,336 @@
+"""The page says what the tables say, needs nothing else, and treats every text as data."""
+
+import re
+from html import unescape
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+from otce import tables
+from otce.ranking import summarize
+from otce.report import MOST_PLOTTED, ranking_markdown, render
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "</svg></style></title><b onmouseover='x'>",
+    "{{ 7 * 191 }}{% raw %}",
+    "$\\frac{1}{$ %s & \x0b\x00\n名前",
+    "x" * 300,
+)
+CONFUSED = np.array([[0.558, 0.02], [0.042, 0.38]])
+"""P(Y_s, Y_t) of the classes road and grass: road is served by road with 0.558 / 0.6."""
+
+
+def scored(model, target, joint, *, repetitions=2, classes=("road", "grass"), **columns):
+    """Rows of SCORES and JOINTS of a pair; later repetitions shift a little mass."""
+    scores, joints = [], []
+    for repetition in range(repetitions):
+        joint = joint + 1e-4 * repetition * np.array([[1, -1], [-1, 1]])
+        entropy = -(joint * np.log(joint / joint.sum(1, keepdims=True))).sum()
+        share = joint.sum(0)
+        target_entropy = -(share * np.log(share)).sum()
+        pair = {
+            "pair_fingerprint": f"{model}/{target}",
+            "source_model": model,
+            "target_dataset": target,
+            "repetition": repetition,
+        }
+        scores.append(
+            dict.fromkeys(tables.SCORES.names)
+            | pair
+            | {"metric": "otce", "preset": "default", "source_dataset": f"{model}-data"}
+            | {"otce": -entropy, "target_entropy": target_entropy, "n_iter": 100 + repetition}
+            | {
+                "normalized": 1 - entropy / target_entropy,
+                "marginal_error": 9e-4 / (repetition + 1),
+            }
+            | {"n_source_px": 1000, "n_target_px": 1000, "degenerate": "none"}
+            | columns
+        )
+        joints += [
+            pair
+            | {"source_class": s, "source_class_name": classes[s], "probability": joint[s, t]}
+            | {"target_class": t, "target_class_name": classes[t]}
+            for s in range(2)
+            for t in range(2)
+        ]
+    return scores, joints
+
+
+def failure(model, target, **columns):
+    return {
+        "source_model": model,
+        "target_dataset": target,
+        "stage": "solve",
+        "repetition": None,
+        "error_class": "TransportError",
+        "transient": False,
+        "attempts": 1,
+        "message": "marginal error 0.5 after 10 iterations; raise score.max_iterations",
+    } | columns
+
+
+def page(*pairs, failures=(), **manifest):
+    scores = tables.table([row for rows, _ in pairs for row in rows], tables.SCORES)
+    return render(
+        manifest=manifest,
+        scores=scores,
+        summary=summarize(scores),
+        joints=tables.table([row for _, rows in pairs for row in rows], tables.JOINTS),
+        failures=tables.table(list(failures), tables.FAILURES),
+    )
+
+
+def text_of(html):
+    body = re.sub(r"<(style|svg).*?</\1>", "", html, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", unescape(re.sub(r"</?(?:b|span|a)\b[^>]*>", "", body)))
+
+
+def blurred(joint, amount):
+    return (1 - amount) * joint + amount * np.outer(joint.sum(1), joint.sum(0))
+
+
+def street_run(models=3, targets=("bay",), repetitions=3, **manifest):
+    return page(
+        *(
+            scored(
+                f"model-{m:02d}",
+                target,
+                blurred(CONFUSED, m / (models + 2)),
+                repetitions=repetitions,
+            )
+            for target in targets
+            for m in range(models)
+        ),
+        **manifest,
+    )
+
+
+class Tags(HTMLParser):
+    """Collects what a browser would act on."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.found, self.attributes, self.ids, self.anchors = set(), set(), [], set()
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+        self.ids += [value for name, value in attrs if name == "id"]
+        self.anchors |= {value[1:] for name, value in attrs if name == "href" and value[:1] == "#"}
+
+
+def test_equal_tables_give_equal_bytes_whatever_matplotlib_is_set_to():
+    expected = street_run(targets=("bay", "avon"))
+    with mpl.rc_context({"font.size": 30, "svg.fonttype": "path", "text.parse_math": True}):
+        assert street_run(targets=("bay", "avon")) == expected
+
+
+def test_matplotlib_is_left_as_it_was():
+    before = dict(mpl.rcParams)
+    street_run()
+    assert dict(mpl.rcParams) == before
+
+
+def test_the_page_needs_neither_network_nor_script():
+    html = street_run(targets=("bay", "avon"), run_id="zoo-1")
+    assert "http" not in html
+    assert "<script" not in html
+    assert "@import" not in html
+    assert {"link", "style", "svg", "table"} <= Tags(html).found
+    assert 'href="data:,"' in html
+
+
+def test_anchors_lead_somewhere_and_ids_are_unique():
+    """Figures share the page's ids: a clip path of one must not cut another."""
+    tags = Tags(street_run(targets=("bay", "avon", "cove")))
+    assert len(tags.ids) == len(set(tags.ids))
+    assert tags.anchors <= set(tags.ids)
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_hostile_texts_are_shown_and_not_obeyed(hostile):
+    pairs = [
+        scored(f"{hostile} {number}", target, joint, classes=(hostile, "grass"))
+        for number, joint in enumerate((CONFUSED, blurred(CONFUSED, 0.4)))
+        for target in (f"t {hostile}", "bay")
+    ]
+    about = {"items": 3, "classes": [hostile], "digest": hostile}
+    html = page(
+        *pairs,
+        failures=[failure(hostile, hostile, message=hostile, error_class=hostile)],
+        run_id=hostile,
+        command=["otce", "run", hostile],
+        datasets={hostile: about},
+        models={hostile: {"source": hostile, "factory": hostile}},
+        versions={hostile: hostile},
+        score={"feature_scaling": hostile},
+    )
+    tags = Tags(html)
+    assert not tags.found & {"script", "img", "iframe", "object"}
+    assert not {name for name in tags.attributes if name.startswith("on")}
+    assert "1337" not in html
+    assert unescape(html).count(hostile) > 10
+
+
+def test_the_verdict_names_the_model_to_start_with():
+    text = text_of(
+        page(
+            scored("unet-avon", "bay", CONFUSED),
+            scored("unet-night", "bay", blurred(CONFUSED, 0.9)),
+        )
+    )
+    assert re.search(r"For bay, start with unet-avon: OTCE -0\.2\d+ ± 0\.0\d+ nats", text)
+    assert "better than the other model beyond the intervals" in text
+
+
+def test_the_verdict_names_ties_and_models_without_a_rank():
+    text = text_of(
+        page(
+            scored("a", "bay", CONFUSED),
+            scored("b", "bay", CONFUSED),
+            scored("small", "bay", CONFUSED, n_source_px=650),
+        )
+    )
+    assert "tied with b (1 model without a rank)." in text
+    assert "not ranked: 650 source pixels, the others 1,000" in text
+    assert "set sampling.pixels to 650 or less" in text.replace("<code>", "").replace("</code>", "")
+
+
+def test_a_single_draw_claims_no_interval():
+    text = text_of(street_run(repetitions=1))
+    assert "nats (one draw, so no interval); better than the other 2." in text
+    assert "with 95 % intervals" not in text
+
+
+def test_only_degenerate_pairs_give_no_verdict():
+    text = text_of(page(scored("a", "bay", CONFUSED, degenerate="target")))
+    assert "For bay, no model could be ranked" in text
+    assert "not ranked: its target pixels have a single class" in text
+
+
+def test_the_correspondence_says_who_serves_whom():
+    text = text_of(page(scored("unet", "bay", CONFUSED, repetitions=1)))
+    assert "target road is served by source road 93 %" in text
+    assert "target grass is served by source grass 95 %" in text
+    confused = CONFUSED[::-1].copy()
+    text = text_of(page(scored("unet", "bay", confused, repetitions=1)))
+    assert "target road is served by source grass 93 %" in text
+
+
+def test_best_and_worst_are_explained():
+    html = street_run(models=4)
+    assert re.findall(r'class="role (\w+)">.*?</span> (\S+)', html) == [
+        ("best", "model-00"),
+        ("worst", "model-03"),
+    ]
+
+
+def test_failures_are_shown_before_the_rankings():
+    html = page(
+        scored("unet", "bay", CONFUSED),
+        failures=[failure("unet", "avon"), failure("hrnet", "bay", repetition=3, transient=True)],
+    )
+    text = text_of(html)
+    assert "2 failures" in text
+    assert "raise score.max_iterations" in text
+    assert html.index('id="failures"') < html.index('id="target-1"')
+    assert "For avon, nothing could be scored" in text
+
+
+def test_long_failures_are_complete():
+    html = page(failures=[failure(f"model-{n}", "bay") for n in range(35)])
+    assert all(f">model-{n}<" in html for n in range(35))
+    assert "25 more" in html
+
+
+def test_one_target_has_no_overview_and_many_have_one():
+    assert "on all targets" not in street_run()
+    html = street_run(targets=[f"target-{n}" for n in range(12)])
+    assert "OTCE on all targets" in html
+    assert len(re.findall(r'<section id="target-\d+"', html)) == 12
+
+
+def test_the_overview_tells_own_data_from_failures():
+    own = scored("unet", "avon", CONFUSED, source_dataset="bay")
+    other = scored("hrnet", "bay", CONFUSED, source_dataset="gta")
+    html = page(own, other, failures=[failure("hrnet", "avon")])
+    overview = html[html.index('id="overview"') :]
+    assert ">own data<" in overview
+    assert ">failed<" in overview
+
+
+def test_a_run_without_scores_renders():
+    assert "This run has neither scores nor failures." in page()
+    text = text_of(page(failures=[failure("unet", "bay"), failure(None, None)]))
+    assert "For bay, nothing could be scored; see the failures." in text
+
+
+def test_sixty_models_are_all_in_the_tables():
+    html = street_run(models=60, repetitions=2)
+    assert all(f'<th scope="row">model-{number:02d}<' in html for number in range(60))
+    assert f"The first {MOST_PLOTTED} of 60 models" in html
+    heights = [int(float(height)) for height in re.findall(r'<svg [^>]*height="([\d.]+)"', html)]
+    assert max(heights) < 1800
+
+
+def test_convergence_is_told_against_the_tolerance():
+    text = text_of(street_run(score={"tolerance": 1e-3, "max_iterations": 20_000}))
+    assert "converged to the tolerance of 1e-3. Worst marginal error: 9.0e-4" in text
+    assert "Most iterations: 102 of at most 20,000" in text
+    assert "without iterations" in text_of(page(scored("unet", "bay", CONFUSED, n_iter=0)))
+
+
+def test_provenance_is_complete_and_missing_keys_are_left_out():
+    manifest = {
+        "run_id": "zoo-1",
+        "fingerprint": "f" * 32,
+        "otce_version": "0.1.0",
+        "started": "2026-05-04T09:12:31+00:00",
+        "command": ["otce", "run", "my zoo.yaml"],
+        "versions": {"torch": "2.13.0"},
+        "seed": 0,
+        "sampling": {"pixels": 1000, "repetitions": 3, "too_few_pixels": "refuse"},
+        "score": {"epsilon": 0.1},
+        "pairs": {"total": 4, "computed": 1, "reused": 2, "failed": 1},
+        "datasets": {
+            "bay": {"digest": "d" * 64, "items": 24, "classes": ["road"], "class_px": [7]}
+            | {"labelled_px": 7}
+        },
+        "models": {"unet": {"weights_digest": "w" * 64, "preprocessing": {"mean": [0.5]}}},
+    }
+    text = text_of(page(scored("unet", "bay", CONFUSED), **manifest))
+    for fact in (
+        "zoo-1",
+        "f" * 32,
+        "d" * 64,
+        "w" * 64,
+        "2.13.0",
+        "otce run 'my zoo.yaml'",
+        "24 images",
+    ):
+        assert fact in text
+    assert "finished" not in text
+    for key in manifest:
+        rest = {name: value for name, value in manifest.items() if name != key}
+        assert "start with <b>unet</b>" in page(scored("unet", "bay", CONFUSED), **rest)
+
+
+def test_markdown_lines_up_and_keeps_ids_apart():
+    scores, _ = scored("a|b`c <i>\nd", "bay", CONFUSED)
+    more, _ = scored("unet", "bay", blurred(CONFUSED, 0.5))
+    written = ranking_markdown(summarize(tables.table(scores + more, tables.SCORES)))
+    lines = written.splitlines()
+    assert lines[0] == "## `bay`: OTCE"
+    assert r"`a\|b'c <i> d`" in lines[4]
+    assert "| 2    | `unet`" in lines[5]
+    assert all(len(first) == len(second) for first, second in pairwise(lines[2:]))
+
+
+def test_markdown_without_scores_says_so():
+    assert ranking_markdown(tables.table([], tables.SUMMARY)) == "No pair was scored.\n"
