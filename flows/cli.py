@@ -58,11 +58,13 @@ def run(config: str, *, overrides: _SET = None) -> int:
     show_ranking(console, outcome.summary)
     show_failures(console, outcome.failures)
     failed = len({(row["source_model"], row["target_dataset"]) for row in outcome.failures})
-    computed = f"{outcome.computed} pairs computed" if outcome.computed else "nothing to compute"
+    idle = not outcome.computed and not failed
+    computed = "nothing to compute" if idle else f"{outcome.computed} pairs computed"
     console.print(
         f"{computed}, {outcome.reused} reused, {failed} failed in "
         f"{time.monotonic() - started_s:.0f} s",
         highlight=False,
+        soft_wrap=True,
     )
     folder = f"{outcome.store_uri}/runs/{outcome.run_id}"
     console.print(f"tables and report: {folder}/report.html", soft_wrap=True, highlight=False)
@@ -177,3 +179,7 @@ def main() -> None:
     sys.exit(
         guarded(lambda: app(exit_on_error=False, print_error=True, result_action="return_value"))
     )
+
+
+if __name__ == "__main__":
+    main()

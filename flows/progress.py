@@ -65,7 +65,7 @@ class Progress:
         Args:
             text: the line; it is shown as it stands, without markup.
         """
-        self._console.print(text, markup=False, highlight=False)
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def expect(self, kind: str, total: int) -> None:
         """Announce work.

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -37,11 +38,14 @@ def show_ranking(console: Console, summary: pa.Table) -> None:
     rows = summary.to_pylist()
     for target in dict.fromkeys(row["target_dataset"] for row in rows):
         mine = [row for row in rows if row["target_dataset"] == target]
-        table = Table(title=f"target {plain(target)}", title_justify="left", title_style="bold")
-        for name in ("rank", "OTCE ↑ nats", "± stderr", "normalized ↑", "K"):
-            table.add_column(name, justify="right")
-        for name in ("source model", "trained on", "note"):
-            table.add_column(name, overflow="fold")
+        table = Table(
+            title=f"target {plain(target)}", title_justify="left", title_style="bold", box=SIMPLE
+        )
+        table.add_column("rank", justify="right")
+        table.add_column("source model", no_wrap=True)
+        for name in ("OTCE ↑ nats", "± stderr", "normalized ↑"):
+            table.add_column(name, justify="right", no_wrap=True)
+        table.add_column("note", overflow="fold")
         for row in mine:
             table.add_row(*_ranking_cells(row))
         console.print(table)
@@ -73,7 +77,7 @@ def show_runs(console: Console, manifests: Iterable[Mapping[str, Any]]) -> None:
         console: where to.
         manifests: their manifests.
     """
-    table = Table()
+    table = Table(box=SIMPLE)
     for name in ("run", "finished", "models", "targets", "pairs", "failed", "recipe"):
         table.add_column(name, overflow="fold")
     for manifest in manifests:
@@ -98,11 +102,9 @@ def _ranking_cells(row: Mapping[str, Any]) -> list[str]:
         notes.append(f"single-class {row['degenerate']}, not ranked")
     return [
         "-" if row["rank"] is None else str(row["rank"]),
+        plain(row["source_model"]),
         f"{row['mean']:.4f}",
         "-" if row["stderr"] is None else f"{row['stderr']:.4f}",
         f"{row['normalized']:.3f}",
-        str(row["k_done"]),
-        plain(row["source_model"]),
-        plain(row["source_dataset"]),
         ", ".join(notes),
     ]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -63,14 +64,14 @@ def validate(config: RunConfig, console: Console) -> list[str]:
     store = Store(config.execution.store, config.execution.storage_options)
     tried(store.probe)
     data = {}
-    table = Table("data set", "images", "labelled pixels", "pixels a draw", "classes")
+    table = Table("data set", "images", "labelled pixels", "pixels a draw", "classes", box=SIMPLE)
     for id_ in config.datasets:
         checked = tried(lambda id_=id_: _check_data(id_, config, table))  # type: ignore[misc]
         if checked is not None:
             data[id_] = checked
     console.print(table)
     models = {}
-    table = Table("model", "tap", "dim", "map / image", "preprocessing", "weights")
+    table = Table("model", "tap", "dim", "map / image", "preprocessing", "weights", box=SIMPLE)
     for id_ in config.models:
         checked_model = tried(lambda id_=id_: _check_model(id_, config, data, table))  # type: ignore[misc]
         if checked_model is not None:

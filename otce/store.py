@@ -156,7 +156,7 @@ class Store:
         Raises:
             StoreError: see `put`.
         """
-        self.put(key, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())
+        self.put(key, (json.dumps(value, indent=2) + "\n").encode())
 
     def probe(self) -> None:
         """Write, read and delete a small object, so that a refusal shows before any work.

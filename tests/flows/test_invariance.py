@@ -1,0 +1,34 @@
+"""Workers, shards and order change the speed of a run and none of its bytes."""
+
+import pytest
+
+from tests.zoo import otce, write_zoo, zoo_config
+
+VARIANTS = {
+    "one worker, whole data sets": ({"workers": 1, "items_per_shard": 64}, False),
+    "two workers, one image a shard": ({"workers": 2, "items_per_shard": 1}, False),
+    "four workers, uneven shards, last model first": ({"workers": 4, "items_per_shard": 5}, True),
+}
+
+
+def run(folder, execution, backwards, env):
+    config = zoo_config(images=12)
+    config["execution"] |= execution
+    if backwards:
+        config["models"] = dict(reversed(config["models"].items()))
+        config["datasets"] = dict(reversed(config["datasets"].items()))
+        config["targets"].reverse()
+    code, output = otce("run", write_zoo(folder, config), log=folder / "log", env=env)
+    assert code == 0, output
+    names = ("scores", "summary", "joints")
+    return {name: (folder / f"store/runs/test/{name}.parquet").read_bytes() for name in names}
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory, prefect_api):
+    return run(tmp_path_factory.mktemp("plain"), {}, False, prefect_api)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_bytes_do_not_depend_on(variant, plain, tmp_path, prefect_api):
+    assert run(tmp_path, *VARIANTS[variant], prefect_api) == plain
