@@ -1,14 +1,12 @@
 """`rank_zoo`: count, identify, score what is new, publish."""
 
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import PurePath
 from threading import Semaphore
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pyarrow as pa
 import yaml
@@ -19,6 +17,7 @@ from prefect.futures import PrefectFuture, as_completed
 from prefect.runtime import flow_run
 from rich.console import Console
 
+from flows.manifest import manifest
 from flows.progress import Progress
 from otce.config import RunConfig
 from otce.config_file import load_config
@@ -26,7 +25,7 @@ from otce.errors import DataError, OtceError
 from otce.identity import ModelIdentity, pair_fingerprint
 from otce.store import Store
 from otce.zoo import model_digests
-from tasks.census import Census, take_census
+from tasks.census import Census, Listed, kept_census, list_dataset, take_census
 from tasks.cluster import Slots, cluster
 from tasks.extract import actor_maker
 from tasks.publish import publish
@@ -36,8 +35,8 @@ from tasks.score import Outcome, Work, failure_row, score_model
 if TYPE_CHECKING:
     from uuid import UUID
 
-_VERSIONS: Final = ("otce", "torch", "POT", "numpy", "pyarrow", "ray", "prefect")
 Pair = tuple[str, str]
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -88,93 +87,83 @@ def rank_zoo(config_uri: str, overrides: list[str] | None = None) -> RunOutcome:
     store = Store(config.execution.store, config.execution.storage_options)
     store.probe()
     with Progress(Console(stderr=True)) as progress:
-        progress.say("starting Ray")
-        with cluster(config.execution) as plan:
-            window = Window(
-                plan.in_flight,
-                attempts=config.execution.attempts,
-                time_limit_s=config.execution.time_limit_s,
-            )
-            censuses, failed_data = _count(config, store, window, progress)
-            failures = _blocked(config, failed_data)
-            names, identities, failed_models = _identify(config, censuses)
-            failures += failed_models
-            present = set(store.names("scores"))
-            reused = {pair for pair, name in names.items() if f"{name}.parquet" in present}
-            progress.say(_plan_line(config, len(reused), len(names) - len(reused)))
-            work = Work(
-                config=config,
-                store=store,
-                censuses=censuses,
-                plan=plan,
-                slots=Slots(plan.actors, actor_maker(plan)),
-                window=window,
-                on_pair=lambda model, target, failed: _tell(progress, model, target, failed),
-            )
-            todo = {pair: name for pair, name in names.items() if pair not in reused}
-            outcomes = _score(work, identities, todo, progress)
-        failures += [row for outcome in outcomes for row in outcome.failures]
-        computed = sum(len(outcome.scored) for outcome in outcomes)
-        lost = {(row["source_model"], row["target_dataset"]) for row in failures}
-        counts = {
-            "total": len(config.pairs),
-            "computed": computed,
-            "reused": len(reused),
-            "failed": len(lost),
+        listed, failures = _list(config, progress)
+        names, identities, problems = _identify(config, listed)
+        failures += problems
+        present = set(store.names("scores"))
+        reused = {pair for pair, name in names.items() if f"{name}.parquet" in present}
+        todo = {pair: name for pair, name in names.items() if pair not in reused}
+        progress.say(_plan_line(config, len(reused), len(todo)))
+        censuses = {
+            id_: census
+            for id_, data in listed.items()
+            if (census := kept_census(data, config, store)) is not None
         }
-        summary = publish(
-            config.run_id,
-            store,
-            pairs=[names[pair] for pair in sorted(names) if pair not in lost],
-            failures=failures,
-            class_names={id_: census.classes for id_, census in censuses.items()},
-            manifest=_manifest(config, censuses, identities, counts, started),
-            config_yaml=yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
-        )
+        outcomes = _score(config, store, listed, censuses, identities, todo, progress)
+    failures += [row for outcome in outcomes for row in outcome.failures]
+    computed = sum(len(outcome.scored) for outcome in outcomes)
+    lost = {(row["source_model"], row["target_dataset"]) for row in failures}
+    counts = {
+        "total": len(config.pairs),
+        "computed": computed,
+        "reused": len(reused),
+        "failed": len(lost),
+    }
+    summary = publish(
+        config.run_id,
+        store,
+        pairs=[names[pair] for pair in sorted(names) if pair not in lost],
+        failures=failures,
+        class_names={id_: data.classes for id_, data in listed.items()},
+        manifest=manifest(config, listed, censuses, identities, counts, started),
+        config_yaml=yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
+    )
     _show_ranking(config.run_id, summary)
     return RunOutcome(config.run_id, store.uri, summary, computed, len(reused), failures)
 
 
-def _count(
-    config: RunConfig, store: Store, window: Window, progress: Progress
-) -> tuple[dict[str, Census], dict[str, OtceError]]:
-    """Take the census of every data set that a pair needs."""
+def _list(config: RunConfig, progress: Progress) -> tuple[dict[str, Listed], list[dict[str, Any]]]:
+    """List every data set that a pair needs; pairs of those that cannot be read have failed."""
     needed = dict.fromkeys(
         id_ for model, target in config.pairs for id_ in (config.models[model].source, target)
     )
     progress.expect("data sets", len(needed))
-    futures = {id_: take_census.submit(id_, config, store, window) for id_ in needed}
-    found: dict[str, Census] = {}
-    failed: dict[str, OtceError] = {}
+    futures = {id_: list_dataset.submit(id_, config) for id_ in needed}
+    return _gathered(futures, config, config.pairs, lambda: progress.advance("data sets"))
+
+
+def _gathered(
+    futures: Mapping[str, PrefectFuture[_T]],
+    config: RunConfig,
+    pairs: Iterable[Pair],
+    advance: Callable[[], None],
+) -> tuple[dict[str, _T], list[dict[str, Any]]]:
+    """Wait for one task a data set; its failure is the failure of the pairs that need it."""
+    found: dict[str, _T] = {}
+    failures = []
     for id_, future in futures.items():
-        result = future.result(raise_on_failure=False)
-        if isinstance(result, Census):
-            found[id_] = result
+        result: _T | Exception = future.result(raise_on_failure=False)
+        if isinstance(result, Exception):
+            error = explained(result)
+            failures += [
+                failure_row(model, target, "census", error)
+                for model, target in pairs
+                if id_ in (target, config.models[model].source)
+            ]
         else:
-            failed[id_] = explained(result)
-            progress.say(f"data set {id_} cannot be used: {failed[id_]}")
-        progress.advance("data sets")
-    return found, failed
-
-
-def _blocked(config: RunConfig, failed: Mapping[str, OtceError]) -> list[dict[str, Any]]:
-    """Make the failure rows of pairs whose data sets cannot be used."""
-    return [
-        failure_row(model, target, "census", failed[id_])
-        for model, target in config.pairs
-        for id_ in (target, config.models[model].source)
-        if id_ in failed
-    ]
+            found[id_] = result
+        advance()
+    return found, failures
 
 
 def _identify(
-    config: RunConfig, censuses: Mapping[str, Census]
+    config: RunConfig, listed: Mapping[str, Listed]
 ) -> tuple[dict[Pair, str], dict[str, ModelIdentity], list[dict[str, Any]]]:
     """Name every pair that can be scored, and tell which models cannot be identified."""
     pairs = [
         (model, target)
         for model, target in config.pairs
-        if target in censuses and config.models[model].source in censuses
+        if target in listed and config.models[model].source in listed
     ]
     execution = config.execution
 
@@ -192,10 +181,10 @@ def _identify(
     names: dict[Pair, str] = {}
     failures = []
     for model, target in pairs:
-        identity, source = found[model], censuses[config.models[model].source]
+        identity, source = found[model], listed[config.models[model].source]
         problem = identity if isinstance(identity, OtceError) else None
         if config.score.class_weights == "target_prior":
-            problem = problem or _other_classes(source, censuses[target], target)
+            problem = problem or _other_classes(source, listed[target], target)
         if problem is None and isinstance(identity, ModelIdentity):
             names[model, target] = pair_fingerprint(
                 config,
@@ -203,7 +192,7 @@ def _identify(
                 target,
                 model=identity,
                 source_digest=source.digest,
-                target_digest=censuses[target].digest,
+                target_digest=listed[target].digest,
             )
         elif problem is not None:
             failures.append(failure_row(model, target, "load", problem))
@@ -211,7 +200,7 @@ def _identify(
     return names, identities, failures
 
 
-def _other_classes(source: Census, target: Census, target_id: str) -> DataError | None:
+def _other_classes(source: Listed, target: Listed, target_id: str) -> DataError | None:
     if source.classes == target.classes:
         return None
     return DataError(
@@ -221,6 +210,47 @@ def _other_classes(source: Census, target: Census, target_id: str) -> DataError 
 
 
 def _score(
+    config: RunConfig,
+    store: Store,
+    listed: Mapping[str, Listed],
+    censuses: dict[str, Census],
+    identities: Mapping[str, ModelIdentity],
+    todo: dict[Pair, str],
+    progress: Progress,
+) -> list[Outcome]:
+    """Draw what was never drawn (adding it to the censuses) and score what is new, if anything."""
+    if not todo:
+        return []
+    progress.say("starting Ray")
+    with cluster(config.execution) as plan:
+        window = Window(
+            plan.in_flight,
+            attempts=config.execution.attempts,
+            time_limit_s=config.execution.time_limit_s,
+        )
+        needed = dict.fromkeys(
+            id_ for model, target in todo for id_ in (config.models[model].source, target)
+        )
+        undrawn = [listed[id_] for id_ in needed if id_ not in censuses]
+        progress.expect("censuses", len(undrawn))
+        futures = {data.id: take_census.submit(data, config, store, window) for data in undrawn}
+        drawn, failures = _gathered(futures, config, todo, lambda: progress.advance("censuses"))
+        censuses.update(drawn)
+        lost = {(row["source_model"], row["target_dataset"]) for row in failures}
+        work = Work(
+            config=config,
+            store=store,
+            censuses=censuses,
+            plan=plan,
+            slots=Slots(plan.actors, actor_maker(plan)),
+            window=window,
+            on_pair=lambda model, target, failed: _tell(progress, model, target, failed),
+        )
+        left = {pair: name for pair, name in todo.items() if pair not in lost}
+        return [Outcome(failures=failures), *_score_models(work, identities, left, progress)]
+
+
+def _score_models(
     work: Work,
     identities: Mapping[str, ModelIdentity],
     todo: Mapping[Pair, str],
@@ -269,43 +299,6 @@ def _plan_line(config: RunConfig, reused: int, new: int) -> str:
         f"{len(config.models)} models, {len(config.targets)} targets, {len(config.pairs)} pairs: "
         f"{reused} in the store, {todo}; {sampling.repetitions} draws of {sampling.pixels} pixels"
     )
-
-
-def _manifest(
-    config: RunConfig,
-    censuses: Mapping[str, Census],
-    identities: Mapping[str, ModelIdentity],
-    counts: Mapping[str, int],
-    started: datetime,
-) -> dict[str, Any]:
-    science = config.model_dump(mode="json", exclude={"execution", "datasets", "models"})
-    return science | {
-        "run_id": config.run_id,
-        "name": config.execution.name,
-        "fingerprint": config.fingerprint,
-        "otce_version": version("otce"),
-        "versions": {name: version(name) for name in _VERSIONS},
-        "command": sys.argv,
-        "started": started.isoformat(timespec="seconds"),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "pairs": dict(counts),
-        "datasets": {
-            id_: {
-                "layout": census.config.layout,
-                "digest": census.digest,
-                "items": len(census.items),
-                "classes": list(census.classes),
-                "class_px": list(census.class_px),
-                "labelled_px": sum(census.class_px),
-            }
-            for id_, census in censuses.items()
-        },
-        "models": {
-            id_: model.model_dump(mode="json")
-            | {"weights_digest": identities[id_].weights_digest if id_ in identities else None}
-            for id_, model in config.models.items()
-        },
-    }
 
 
 def _show_ranking(run_id: str, summary: pa.Table) -> None:

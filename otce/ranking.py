@@ -64,8 +64,9 @@ def summarize(scores: pa.Table) -> pa.Table:
     """Summarize repetitions and rank the models of every target and metric.
 
     A model's rank is 1 + the number of models that are better beyond their intervals (whose lower
-    end is above its upper end), so models that the draws cannot tell apart share a rank. A single
-    repetition counts as an interval without width.
+    end is above its upper end), and at least that of every model with a higher mean; so models that
+    the draws cannot tell apart share a rank. A single repetition counts as an interval without
+    width.
 
     Two kinds of pair keep their numbers but get no rank and no ties. A degenerate pair has a side
     with one class, where the score says nothing about the model. A pair scored with other pixel
@@ -182,7 +183,12 @@ def _place(row: Row, comparable: list[Row]) -> Row:
         if other["source_model"] != own
     ]
     return {
-        "rank": 1 + sum(other_low > high for _, other_low, _ in others),
+        # A narrow interval may be beaten where a wider one with a lower mean is not.
+        "rank": max(
+            1 + sum(_interval(other)[0] > _interval(above)[1] for other in comparable)
+            for above in comparable
+            if above["mean"] >= row["mean"]
+        ),
         "tied_with": sorted(
             model
             for model, other_low, other_high in others

@@ -1,7 +1,7 @@
-"""Count a data set's labels once and draw its pixels: Ray tasks over shards of its items."""
+"""List a data set, count its labels once and draw its pixels."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,36 +24,74 @@ from tasks.retry import GaveUpError, Ref, Window
 
 
 @dataclass(frozen=True)
-class Census:
-    """A data set as counted and drawn.
+class Listed:
+    """A data set whose content is known by its digest.
 
     Attributes:
+        id: its id.
         config: its configuration.
         items: all its items.
         image_digests: digest of each item's image.
         digest: digest of the whole.
         classes: class names.
-        class_px: (classes,) labelled pixels of each class.
-        sample: the drawn pixels.
-        reused: whether the drawn pixels were found in the store.
     """
 
+    id: str
     config: DatasetConfig
     items: tuple[Item, ...]
     image_digests: tuple[str, ...]
     digest: str
     classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Census:
+    """A data set as counted and drawn.
+
+    Attributes:
+        listed: its items.
+        class_px: (classes,) labelled pixels of each class.
+        sample: the drawn pixels.
+    """
+
+    listed: Listed
     class_px: tuple[int, ...]
     sample: Sample
-    reused: bool
 
 
-@task(task_run_name="census {dataset_id}", cache_policy=NO_CACHE, persist_result=False)
-def take_census(dataset_id: str, config: RunConfig, store: Store, window: Window) -> Census:
-    """Digest, count and draw one data set; what the store has is not done again.
+@task(task_run_name="list {dataset_id}", cache_policy=NO_CACHE, persist_result=False)
+def list_dataset(dataset_id: str, config: RunConfig) -> Listed:
+    """List a data set and hash its content, in this process: a run with nothing to do needs no Ray.
 
     Args:
         dataset_id: its id.
+        config: the run.
+
+    Returns:
+        The data set.
+
+    Raises:
+        OtceError: it cannot be listed or read.
+    """
+    chosen = config.datasets[dataset_id]
+    dataset = open_dataset(chosen, config.execution.storage_options)
+    digests = item_digests(dataset, dataset.items)
+    return Listed(
+        id=dataset_id,
+        config=chosen,
+        items=dataset.items,
+        image_digests=tuple(image for image, _ in digests),
+        digest=dataset_digest(dataset, digests),
+        classes=dataset.classes,
+    )
+
+
+@task(task_run_name="census {listed.id}", cache_policy=NO_CACHE, persist_result=False)
+def take_census(listed: Listed, config: RunConfig, store: Store, window: Window) -> Census:
+    """Count and draw one data set, in Ray tasks over shards of its items, and keep the draw.
+
+    Args:
+        listed: the data set.
         config: the run.
         store: where drawn pixels are kept.
         window: bounds the Ray tasks.
@@ -62,31 +100,39 @@ def take_census(dataset_id: str, config: RunConfig, store: Store, window: Window
         The census.
 
     Raises:
-        OtceError: the data set cannot be read, labelled or drawn as configured.
+        OtceError: the data set cannot be decoded, labelled or drawn as configured.
     """
-    chosen, options = config.datasets[dataset_id], config.execution.storage_options
-    dataset = open_dataset(chosen, options)
-    shards = shard_ranges(len(dataset.items), config.execution.items_per_shard)
-    digests = _over_shards(window, shards, lambda s: _digest_shard.remote(chosen, options, s))
-    whole = dataset_digest(dataset, [pair for part in digests for pair in part])
-    key = f"samples/{sample_fingerprint(config, whole)}.parquet"
-    reused = store.exists(key)
-    if reused:
-        table = store.get_table(key, tables.SAMPLES)
-    else:
-        table = _draw(dataset_id, config, dataset.items, whole, shards, window)
-        store.put_table(key, table)
+    table = _draw(listed, config, window)
+    store.put_table(_key(listed, config), table)
+    return _census(listed, table)
+
+
+def kept_census(listed: Listed, config: RunConfig, store: Store) -> Census | None:
+    """Read the draw that an earlier run kept.
+
+    Args:
+        listed: the data set.
+        config: the run.
+        store: where drawn pixels are kept.
+
+    Returns:
+        The census, or None when nobody drew these pixels yet.
+
+    Raises:
+        StoreError: it is there and cannot be read.
+    """
+    key = _key(listed, config)
+    return _census(listed, store.get_table(key, tables.SAMPLES)) if store.exists(key) else None
+
+
+def _key(listed: Listed, config: RunConfig) -> str:
+    return f"samples/{sample_fingerprint(config, listed.digest)}.parquet"
+
+
+def _census(listed: Listed, table: pa.Table) -> Census:
     columns = (table[name].to_numpy() for name in ("repetition", "item", "y_px", "x_px", "label"))
-    return Census(
-        config=chosen,
-        items=dataset.items,
-        image_digests=tuple(image for part in digests for image, _ in part),
-        digest=whole,
-        classes=dataset.classes,
-        class_px=tuple(json.loads(table.schema.metadata[b"class_px"])),
-        sample=Sample(*columns),
-        reused=reused,
-    )
+    class_px = json.loads(table.schema.metadata[b"class_px"])
+    return Census(listed, tuple(class_px), Sample(*columns))
 
 
 def shard_ranges(n_items: int, items_per_shard: int) -> list[range]:
@@ -106,15 +152,9 @@ def shard_ranges(n_items: int, items_per_shard: int) -> list[range]:
     return [range(n_items)[i : i + items_per_shard] for i in range(0, n_items, items_per_shard)]
 
 
-def _draw(
-    dataset_id: str,
-    config: RunConfig,
-    items: Sequence[Item],
-    digest: str,
-    shards: list[range],
-    window: Window,
-) -> pa.Table:
-    chosen, options = config.datasets[dataset_id], config.execution.storage_options
+def _draw(listed: Listed, config: RunConfig, window: Window) -> pa.Table:
+    chosen, options = listed.config, config.execution.storage_options
+    shards = shard_ranges(len(listed.items), config.execution.items_per_shard)
     counts = _over_shards(window, shards, lambda s: _count_shard.remote(chosen, options, s))
     counts_px: NDArray[np.int64] = np.concatenate(counts)
     labelled_px = counts_px.sum(axis=1)
@@ -123,25 +163,23 @@ def _draw(
             int(labelled_px.sum()),
             config.sampling.pixels,
             shrink=config.sampling.too_few_pixels == "shrink",
-            where=f"data set {dataset_id}",
+            where=f"data set {listed.id}",
         ),
         "repetitions": config.sampling.repetitions,
         "seed": config.seed,
-        "digest_of_dataset": digest,
+        "digest_of_dataset": listed.digest,
     }
     parts = _over_shards(
         window, shards, lambda s: _draw_shard.remote(chosen, options, s, labelled_px, recipe)
     )
-    return _sample_table(parts, items, digest, counts_px.sum(axis=0).tolist())
+    return _sample_table(parts, listed, counts_px.sum(axis=0).tolist())
 
 
-def _sample_table(
-    parts: list[Sample], items: Sequence[Item], digest: str, class_px: list[int]
-) -> pa.Table:
+def _sample_table(parts: list[Sample], listed: Listed, class_px: list[int]) -> pa.Table:
     drawn = concatenated(parts)
-    ids = pa.array([item.id for item in items])
+    ids = pa.array([item.id for item in listed.items])
     columns = [
-        pa.array([digest] * len(drawn.item)),
+        pa.array([listed.digest] * len(drawn.item)),
         drawn.repetition,
         drawn.item,
         ids.take(pa.array(drawn.item)),
@@ -164,15 +202,7 @@ def _over_shards(window: Window, shards: list[range], submit: Callable[[range], 
     return [results[index] for index in range(len(shards))]
 
 
-@ray.remote(max_retries=0, num_cpus=0.5)
-def _digest_shard(
-    config: DatasetConfig, options: StorageOptions, positions: range
-) -> list[tuple[str, str]]:
-    dataset = open_dataset(config, options)
-    return item_digests(dataset, dataset.items[positions.start : positions.stop])
-
-
-@ray.remote(max_retries=0, num_cpus=0.5)
+@ray.remote(max_retries=0, num_cpus=1)
 def _count_shard(
     config: DatasetConfig, options: StorageOptions, positions: range
 ) -> NDArray[np.int64]:
@@ -180,7 +210,7 @@ def _count_shard(
     return count_labels(dataset, dataset.items[positions.start : positions.stop])
 
 
-@ray.remote(max_retries=0, num_cpus=0.5)
+@ray.remote(max_retries=0, num_cpus=1)
 def _draw_shard(
     config: DatasetConfig,
     options: StorageOptions,

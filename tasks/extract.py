@@ -250,9 +250,9 @@ def cut(census: Census, items_per_shard: int, repetitions: int) -> list[Shard]:
         local = np.searchsorted(members, inside.item).astype(np.int32)
         shards.append(
             Shard(
-                config=census.config,
-                items=tuple(census.items[i] for i in members),
-                digests=tuple(census.image_digests[i] for i in members),
+                config=census.listed.config,
+                items=tuple(census.listed.items[i] for i in members),
+                digests=tuple(census.listed.image_digests[i] for i in members),
                 sample=Sample(inside.repetition, local, inside.y_px, inside.x_px, inside.label),
                 repetitions=repetitions,
             )

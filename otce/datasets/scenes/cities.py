@@ -7,7 +7,7 @@ in 0..1), measured over 12 scenes; "beside" is the city that is most alike.
 | city  | its streets                 | its light and weather     | beside | distance |
 | ----- | --------------------------- | ------------------------- | ------ | -------- |
 | alder | plaster, some trees         | clear day                 | birch  | 0        |
-| birch | as alder                    | slightly warmer day       | alder  | 0.05     |
+| birch | as alder                    | slightly warmer day       | alder  | 0.03     |
 | cedar | greener, lower              | slightly darker day       | alder  | 0.13     |
 | ember | tall brick, narrow, crowded | overcast, seen from a van | alder  | 0.20     |
 | gloam | as alder                    | dusk, street lamps on     | onyx   | 0.30     |
@@ -246,7 +246,7 @@ _ONYX = replace(
 
 CITIES: Mapping[str, City] = {
     "alder": ALDER,
-    "birch": replace(ALDER, ambient=(1.04, 0.98, 0.88), sky_horizon=(0.90, 0.87, 0.82)),
+    "birch": replace(ALDER, ambient=(1.04, 1.00, 0.94), sky_horizon=(0.84, 0.87, 0.89)),
     "cedar": _CEDAR,
     "ember": _EMBER,
     "gloam": _GLOAM,
