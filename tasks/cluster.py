@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import queue
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from otce.config import ExecutionConfig
 from otce.errors import ClusterError
 
 _HALF_CPU: Final = 0.5
+_KNOCK_S: Final = 10
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,11 @@ def cluster(execution: ExecutionConfig) -> Iterator[Plan]:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         if address:
+            _knock(address)
             ray.init(address=address, namespace="otce", **quiet)
         else:
             ray.init(num_cpus=execution.workers, include_dashboard=False, **quiet)
-    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise ClusterError(
             f"no Ray cluster at {address or 'this machine'}: {error}; start it, or unset "
             "RAY_ADDRESS to use a local one"
@@ -67,6 +70,13 @@ def cluster(execution: ExecutionConfig) -> Iterator[Plan]:
         yield plan(ray.cluster_resources(), execution)  # type: ignore[no-untyped-call]
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Ask whether anybody listens; Ray itself tries for minutes."""
+    host, separator, port = address.removeprefix("ray://").rpartition(":")
+    if separator and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=_KNOCK_S).close()
 
 
 def plan(resources: dict[str, float], execution: ExecutionConfig) -> Plan:

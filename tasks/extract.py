@@ -188,6 +188,7 @@ class ModelOnSlot:
         Raises:
             GaveUpError: a shard failed for good.
         """
+        self.load()
         shards = cut(census, self._execution.items_per_shard, repetitions)
         started = {0: self._start(shards[0])}
         parts = []
