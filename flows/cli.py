@@ -86,7 +86,7 @@ def validate(config: str, *, overrides: _SET = None) -> int:
 
     problems = check(load_config(config, overrides or ()), console)
     for problem in problems:
-        console.print(problem, style="red", markup=False, highlight=False)
+        console.print(problem, style="red", markup=False, highlight=False, soft_wrap=True)
     console.print(f"{len(problems)} problems" if problems else "ready to run")
     return WRONG_INPUT if problems else OK
 

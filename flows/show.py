@@ -45,7 +45,7 @@ def show_ranking(console: Console, summary: pa.Table) -> None:
         table.add_column("source model", no_wrap=True)
         for name in ("OTCE ↑ nats", "± stderr", "normalized ↑"):
             table.add_column(name, justify="right", no_wrap=True)
-        table.add_column("note", overflow="fold")
+        table.add_column("note", no_wrap=True)
         for row in mine:
             table.add_row(*_ranking_cells(row))
         console.print(table)
@@ -65,7 +65,7 @@ def show_failures(console: Console, failures: Iterable[Mapping[str, Any]]) -> No
     for (stage, kind, message), pairs in list(by_reason.items())[:_MOST_FAILURES]:
         more = f" and {len(pairs) - 2} more" if len(pairs) > 2 else ""  # noqa: PLR2004
         console.print(f"[red]failed[/] at {stage}: {plain(', '.join(pairs[:2]))}{more}")
-        console.print(f"  {kind}: {plain(message)}", highlight=False)
+        console.print(f"  {kind}: {plain(message)}", highlight=False, soft_wrap=True)
     if len(by_reason) > _MOST_FAILURES:
         console.print(f"and {len(by_reason) - _MOST_FAILURES} more reasons in failures.parquet")
 
@@ -97,7 +97,7 @@ def show_runs(console: Console, manifests: Iterable[Mapping[str, Any]]) -> None:
 def _ranking_cells(row: Mapping[str, Any]) -> list[str]:
     notes = []
     if row["tied_with"]:
-        notes.append(f"tied with {len(row['tied_with'])}")
+        notes.append(f"ties: {len(row['tied_with'])}")
     if row["degenerate"] != "none":
         notes.append(f"single-class {row['degenerate']}, not ranked")
     return [

@@ -28,7 +28,7 @@ def tables(folder):
 
 def stored(folder):
     path = folder / "store/scores"
-    return len([n for n in os.listdir(path) if not n.startswith(".")]) if path.exists() else 0
+    return len([p for p in path.iterdir() if p.suffix == ".parquet"]) if path.exists() else 0
 
 
 def wait_until(happened, what, limit_s=120.0):

@@ -11,7 +11,7 @@ VARIANTS = {
 }
 
 
-def run(folder, execution, backwards, env):
+def run(folder, execution, env, *, backwards=False):
     config = zoo_config(images=12)
     config["execution"] |= execution
     if backwards:
@@ -26,9 +26,10 @@ def run(folder, execution, backwards, env):
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory, prefect_api):
-    return run(tmp_path_factory.mktemp("plain"), {}, False, prefect_api)
+    return run(tmp_path_factory.mktemp("plain"), {}, prefect_api)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_bytes_do_not_depend_on(variant, plain, tmp_path, prefect_api):
-    assert run(tmp_path, *VARIANTS[variant], prefect_api) == plain
+    execution, backwards = VARIANTS[variant]
+    assert run(tmp_path, execution, prefect_api, backwards=backwards) == plain

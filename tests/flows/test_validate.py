@@ -1,0 +1,44 @@
+"""`otce validate` resolves everything, prints the plan and lists every problem."""
+
+import shutil
+
+from tests.zoo import otce, write_zoo, zoo_config
+
+
+def test_a_sound_configuration_is_described(tmp_path):
+    code, output = otce("validate", write_zoo(tmp_path, zoo_config()), log=tmp_path / "log")
+    assert code == 0, output
+    assert "6 pairs: 0 done, 6 to do, 0 not possible" in output
+    assert "3 draws of at most 64 pixels a side" in output
+    assert "estimated memory" in output
+    assert "24x32 / 48x64" in output
+    assert "ready to run" in output
+    assert not any((tmp_path / "store").iterdir())
+
+
+def test_all_problems_are_listed_together(tmp_path):
+    config = zoo_config()
+    config["models"]["net-0"]["trusted"] = False
+    config["models"]["net-1"]["tap"] = "1.convolution"
+    config["models"]["net-2"]["weights"] = "weights/absent.safetensors"
+    config["datasets"]["folder"] = {
+        "layout": "folder:data",
+        "images": "*.jpg",
+        "labels": "*.png",
+        "classes": ["a", "b"],
+    }
+    config["targets"].append("folder")
+    config["datasets"]["birch"]["count"] = 1
+    config["sampling"]["pixels"] = 5_000
+    path = write_zoo(tmp_path, config)
+    (tmp_path / "weights/absent.safetensors").unlink()
+    (tmp_path / "data").mkdir()
+    shutil.copy(path, tmp_path / "data/a.jpg")
+    code, output = otce("validate", path, log=tmp_path / "log")
+    assert code == 2
+    assert "set trusted: true" in output
+    assert "tap '1.convolution' is no module" in output
+    assert "absent.safetensors: no such object" in output
+    assert "1 of 1 items lack a file: a (label)" in output
+    assert "fewer than the 5000 asked for" in output
+    assert "5 problems" in output
