@@ -24,6 +24,7 @@ app: Final = App(
     name="otce",
     help="Rank trained segmentation models for a target data set without fine-tuning them.",
     version_flags=["--version"],
+    suppress_keyboard_interrupt=False,
 )
 _SET = Annotated[
     list[str] | None,

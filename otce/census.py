@@ -5,18 +5,18 @@ Each function works on some items of a data set, so that many workers can share 
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from otce.datasets import Dataset, Item
-from otce.datasets.items import listing
 from otce.errors import DataError
 from otce.fingerprint import canonical_json, digest
 from otce.sampling import Sample, draw_ranks, locate
 
 _T = TypeVar("_T")
+_SPELLED_OUT: Final = 4
 
 
 def item_digests(dataset: Dataset, items: Sequence[Item]) -> list[tuple[str, str]]:
@@ -160,13 +160,16 @@ def _located(
 def _all_or_errors(work: Callable[[Item], _T], items: Sequence[Item]) -> list[_T]:
     """Do all items, then tell every data error at once."""
     done: list[_T] = []
-    problems: list[str] = []
+    problems: dict[str, str] = {}
     with ThreadPoolExecutor(max_workers=2) as pool:
-        for future in [pool.submit(work, item) for item in items]:
+        futures = [pool.submit(work, item) for item in items]
+        for item, future in zip(items, futures, strict=True):
             try:
                 done.append(future.result())
             except DataError as error:
-                problems.append(str(error))
+                problems[item.id] = str(error)
     if problems:
-        raise DataError(listing(problems, most=4) if len(problems) > 1 else problems[0])
+        others = ", ".join(list(problems)[_SPELLED_OUT:])
+        told = list(problems.values())[:_SPELLED_OUT] + [f"also refused: {others}"] * bool(others)
+        raise DataError("; ".join(told))
     return done

@@ -4,6 +4,7 @@ Two halves. Everything outside `execution` is science: it can change a number an
 Everything inside `execution` changes only speed and place, and is never hashed.
 """
 
+import posixpath
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -14,6 +15,7 @@ from pydantic import (
     Field,
     Tag,
     ValidationInfo,
+    field_validator,
     model_validator,
 )
 
@@ -31,11 +33,20 @@ def _resolve_layout(layout: str, info: ValidationInfo) -> str:
     return f"{kind}:{_resolve(root, info)}"
 
 
+def _below_root(path: str) -> str:
+    if posixpath.normpath(path).startswith(("/", "..")):
+        raise ValueError(f"{path} is not below the root of the layout; write a path that is")
+    return path
+
+
 Uri = Annotated[str, Field(min_length=1), AfterValidator(_resolve)]
 """A path or fsspec URI; relative paths are relative to the configuration file."""
+Pattern = Annotated[str, Field(pattern=r"^[^*]*\*[^*]*$"), AfterValidator(_below_root)]
+"""Where files are below a root; the one `*` stands for an item's id, over folders too."""
 Size = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
 Channel = tuple[float, float, float]
 PositiveFloat = Annotated[float, Field(gt=0)]
+MaskValue = Annotated[int, Field(ge=0, le=65_535)]
 
 
 class Section(BaseModel):
@@ -56,20 +67,34 @@ class FolderDataset(Section):
 
     layout: Annotated[str, Field(pattern=r"^folder:.+"), AfterValidator(_resolve_layout)]
     """`folder:<root>`, the root being a path or any fsspec URI."""
-    images: Annotated[str, Field(pattern=r"^[^*]*\*[^*]*$")]
+    images: Pattern
     """Where the images are below the root; the one `*` stands for the item's id."""
-    labels: Annotated[str, Field(pattern=r"^[^*]*\*[^*]*$")]
+    labels: Pattern
     """Where the label mask of the same id is."""
-    items: str | None = None
+    items: Annotated[str, AfterValidator(_below_root)] | None = None
     """A list file below the root: one id (or an image path and a label path) a line."""
     classes: Annotated[tuple[str, ...], Field(min_length=1)]
     """Class names; class ids are their positions."""
     ignore: frozenset[int] = frozenset({255})
     """Mask values that are no class."""
-    label_map: dict[int, int] = Field(default_factory=dict)
-    """Mask value to class id, all at once; empty: values are class ids as they stand."""
+    label_map: dict[MaskValue, int] = Field(default_factory=dict)
+    """Mask value to class id (or an ignored id), all at once; empty: values are class ids."""
     max_image_px: Annotated[int, Field(ge=1)] = 64_000_000
     """Larger images are refused before they are decoded."""
+
+    @field_validator("label_map")
+    @classmethod
+    def _maps_to_classes(cls, label_map: dict[int, int], info: ValidationInfo) -> dict[int, int]:
+        if not {"classes", "ignore"} <= info.data.keys():
+            return label_map  # those have problems of their own
+        n_classes, ignore = len(info.data["classes"]), info.data["ignore"]
+        bad = {k: v for k, v in label_map.items() if not 0 <= v < n_classes and v not in ignore}
+        if bad:
+            raise ValueError(
+                f"maps to ids that are no class, such as {dict(list(bad.items())[:8])}; classes "
+                f"are 0..{n_classes - 1} and ignored ids are {sorted(ignore)}"
+            )
+        return label_map
 
 
 class ScenesDataset(Section):
@@ -198,7 +223,7 @@ class RunConfig(Section):
 
     preset: PresetName = "default"
     """Recipe that fills what `sampling` and `score` leave out: `paper`, or the measured best."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Root of every draw."""
     datasets: Annotated[dict[str, DatasetConfig], Field(min_length=1)]
     """Data sets by id, sources and targets alike."""
@@ -219,7 +244,7 @@ class RunConfig(Section):
         if not isinstance(data, dict):
             return data
         preset = PRESETS.get(str(data.get("preset", "default")), PRESETS["default"])
-        given = {name: data.get(name) or {} for name in preset}
+        given = {name: {} if data.get(name) is None else data[name] for name in preset}
         return data | {
             name: values | given[name] if isinstance(given[name], dict) else given[name]
             for name, values in preset.items()

@@ -1,19 +1,25 @@
 """Read a run from one YAML file; every problem is reported at once, with its place."""
 
-import csv
 import difflib
-from collections.abc import Iterable, Mapping
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from itertools import chain, islice
 from pathlib import PurePosixPath
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, Final
 
-import yaml
 from pydantic import ValidationError
 
 from otce.config import RunConfig, Section
-from otce.errors import ConfigError
+from otce.errors import ConfigError, StoreError, StoreUnavailableError
 from otce.files import absolute_uri, read_bytes
-from otce.yaml_places import Document, Path, parse
+from otce.yaml_places import Document, Path, parse, parse_value
+
+_MOST_PROBLEMS: Final = 100
+_MOST_CHARACTERS: Final = 80
+_KEY: Final = r'(?:"[^"]+"|[^".=]+)'
+_OVERRIDE: Final = re.compile(rf"({_KEY}(?:\.{_KEY})*)=(.*)", re.DOTALL)
 
 
 def load_config(uri: str, overrides: Iterable[str] = ()) -> RunConfig:
@@ -27,16 +33,18 @@ def load_config(uri: str, overrides: Iterable[str] = ()) -> RunConfig:
         The checked configuration.
 
     Raises:
-        ConfigError: lists every problem found, each with its place.
+        ConfigError: there is no such file, or it has problems: all of them, each with its place.
+        StoreUnavailableError: the file cannot be reached; it may be later.
     """
     location = absolute_uri(uri, ".")
-    document = parse(read_bytes(location), uri)
+    document = parse(_read(location), uri)
     for override in overrides:
-        _override(document, override)
+        document = _override(document, override)
     execution = document.data.setdefault("execution", {})
     if isinstance(execution, dict):
-        execution.setdefault("name", PurePosixPath(urlsplit(location).path).stem[:48])
-    return check(document, name=uri, folder=location.rpartition("/")[0])
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "-", PurePosixPath(location).stem)
+        execution.setdefault("name", stem[:48] or "run")
+    return check(document, name=uri, folder=location.rpartition("/")[0] or "/")
 
 
 def check(document: Document, *, name: str = "configuration", folder: str = ".") -> RunConfig:
@@ -51,88 +59,120 @@ def check(document: Document, *, name: str = "configuration", folder: str = ".")
         The checked configuration.
 
     Raises:
-        ConfigError: duplicate or unknown keys, bad values and dangling names, all of them.
+        ConfigError: duplicate or unknown keys, bad values and dangling names: all of them, up to
+            a hundred.
     """
-    problems = [*document.problems, *_dangling_names(document)]
     config = None
+    refused: Iterable[str] = ()
     try:
         config = RunConfig.model_validate(document.data, context={"folder": folder})
     except ValidationError as error:
-        problems += [_explain(document, dict(detail)) for detail in error.errors()]
-    if config is not None and not config.pairs:
-        problems.append("no pair to score: every target is its only models' own source data set")
+        refused = (_explain(document, dict(detail)) for detail in error.errors())
+    found = chain(document.problems, _dangling_names(document), refused)
+    # A hostile file can have so many that only to tell them takes minutes.
+    problems = list(islice(found, _MOST_PROBLEMS))
+    if config is not None and not problems and not config.pairs:
+        problems = ["no pair to score: every target is its only models' own source data set"]
     if config is None or problems:
         listing = "".join(f"\n  {problem}" for problem in problems)
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        raise ConfigError(f"{name} has {count}:{listing}")
+        most = " (more are not told)" if len(problems) == _MOST_PROBLEMS else ""
+        raise ConfigError(f"{name} has {count}{most}:{listing}")
     return config
 
 
-def _override(document: Document, override: str) -> None:
-    """Apply one `dotted.key=value` to the data, remembering that it came from the command."""
-    dotted, separator, text = override.partition("=")
-    keys = next(csv.reader([dotted.strip()], delimiter="."), [])
-    if not separator or not all(keys) or not keys:
-        raise ConfigError(f"--set {override}: expected dotted.key=value, such as score.epsilon=0.2")
-    section: Any = document.data
-    for key in keys[:-1]:
-        section = section.setdefault(key, {}) if isinstance(section, dict) else None
-    if not isinstance(section, dict):
-        raise ConfigError(
-            f"--set {override}: {dotted} is not inside a mapping of the configuration"
-        )
+def _read(location: str) -> bytes:
     try:
-        section[keys[-1]] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {override}: {text} is not a YAML value: {error}") from error
-    document.places[tuple(keys)] = f"--set {override}"
+        return read_bytes(location)
+    except StoreUnavailableError:
+        raise
+    except StoreError as error:
+        raise ConfigError(str(error)) from error
 
 
-def _dangling_names(document: Document) -> list[str]:
+def _override(document: Document, override: str) -> Document:
+    """Apply one `dotted.key=value` to the data, remembering that it came from the command."""
+    origin = f"--set {override}"
+    match = _OVERRIDE.fullmatch(override)
+    keys = tuple(_unquoted(key) for key in re.findall(_KEY, match[1])) if match else ()
+    if match is None or not all(keys):
+        raise ConfigError(f"{origin}: expected dotted.key=value, such as score.epsilon=0.2")
+    try:
+        data = _with_value(document.data, keys, parse_value(match[2], origin))
+    except TypeError:
+        raise ConfigError(f"{origin}: {match[1]} is not inside a mapping") from None
+    places = {path: at for path, at in document.places.items() if path[: len(keys)] != keys}
+    for length in range(1, len(keys) + 1):
+        places.setdefault(keys[:length], origin)
+    return replace(document, data=data, places=places)
+
+
+def _unquoted(key: str) -> str:
+    return key[1:-1] if key.startswith('"') else key.strip()
+
+
+def _with_value(section: Any, keys: Path, value: Any) -> Any:
+    """Copy what is changed: mappings that YAML aliases stand for are one object in many places."""
+    if not keys:
+        return value
+    if not isinstance(section, dict | None):
+        raise TypeError
+    section = section or {}
+    key = next((known for known in section if str(known) == keys[0]), keys[0])
+    return section | {key: _with_value(section.get(key), keys[1:], value)}
+
+
+def _dangling_names(document: Document) -> Iterator[str]:
     """Find ids that no data set has; works on raw data so that it is told with all else."""
     data = document.data
     datasets, models, targets = (data.get(key) for key in ("datasets", "models", "targets"))
     if not isinstance(datasets, dict):
-        return []
+        return
     uses: list[tuple[Path, Any]] = []
     if isinstance(models, dict):
         uses += [
             (("models", str(id_), "source"), model.get("source"))
             for id_, model in models.items()
-            if isinstance(model, dict) and "source" in model
+            if isinstance(model, dict)
         ]
     if isinstance(targets, list):
-        uses += [(("targets", index), target) for index, target in enumerate(targets)]
-        uses_twice = {t for t in targets if isinstance(t, str) and targets.count(t) > 1}
-    else:
-        uses_twice = set()
-    problems = [
-        _problem(document, path, f"no data set has the id {name!r}{_close(name, datasets)}")
-        for path, name in uses
-        if name not in datasets
-    ]
-    return problems + [
-        _problem(document, ("targets",), f"{name!r} is listed twice") for name in sorted(uses_twice)
-    ]
+        uses += [(("targets", str(index)), target) for index, target in enumerate(targets)]
+    for path, name in uses:
+        if isinstance(name, str) and name not in datasets:
+            problem = f"no data set has the id {name!r}{_close(name, datasets)}"
+            yield _problem(document, path, problem)
+    ids = Counter(name for path, name in uses if path[0] == "targets" and isinstance(name, str))
+    for name in sorted(name for name, count in ids.items() if count > 1):
+        yield _problem(document, ("targets",), f"{name!r} is listed twice")
 
 
 def _explain(document: Document, detail: Mapping[str, Any]) -> str:
-    path = tuple(part for part in detail["loc"] if part not in {"folder", "scenes"})
+    path = tuple(str(part) for part in detail["loc"] if part != "[key]")
+    if path[0] == "datasets":
+        # Between the data set's id and its keys pydantic names the layout it was taken for.
+        path = path[:2] + path[3:]
     match detail["type"]:
         case "extra_forbidden":
-            message = f"unknown key{_close(str(path[-1]), _known_keys())}"
+            message = f"unknown key{_close(path[-1], _known_keys())}"
         case "missing":
             message = "is missing"
+        case "value_error":
+            message = str(detail["ctx"]["error"])
         case _:
-            message = f"{detail['msg'][:1].lower()}{detail['msg'][1:]}, found {detail['input']!r}"
+            message = f"{detail['msg'][:1].lower()}{detail['msg'][1:]}, found {_brief(detail)}"
     return _problem(document, path, message)
+
+
+def _brief(detail: Mapping[str, Any]) -> str:
+    text = repr(detail["input"])
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}..."
 
 
 def _problem(document: Document, path: Path, message: str) -> str:
     place = next(
         (p for n in range(len(path), 0, -1) if (p := document.places.get(path[:n]))), "the top"
     )
-    return f"{place}: {'.'.join(map(str, path))}: {message}"
+    return f"{place}: {'.'.join(path)}: {message}"
 
 
 def _known_keys() -> list[str]:

@@ -99,28 +99,35 @@ def extract(
     """
     rows: list[NDArray[np.float32]] = []
     for batch in _batches(_read_ahead(read, keys, ahead=2 * batch_size), batch_size):
-        while (maps := _maps(model, batch, batch_size)) is None:
-            batch_size = max(1, batch_size // 2)
-        for image, map_Dhw in zip(batch, maps, strict=True):
-            y_px, x_px = pixels[len(rows)]
-            features = features_at(map_Dhw, y_px, x_px, (image.shape[0], image.shape[1]))
-            rows.append(_finite(features, model.id, keys[len(rows)]))
+        end = len(rows) + len(batch)
+        while len(rows) < end:
+            images = batch[len(rows) - end :][:batch_size]
+            some = slice(len(rows), len(rows) + len(images))
+            found = _rows(model, images, keys[some], pixels[some])
+            if found is None:
+                batch_size = len(images) // 2
+            else:
+                rows += found
     return rows
 
 
-def _maps(
-    model: MapsImages, batch: list[NDArray[np.uint8]], batch_size: int
-) -> list[Tensor] | None:
-    """Run one batch in pieces of `batch_size`; None when that is too much for the memory."""
+def _rows(
+    model: MapsImages,
+    images: list[NDArray[np.uint8]],
+    keys: Sequence[object],
+    pixels: Sequence[tuple[Pixels, Pixels]],
+) -> list[NDArray[np.float32]] | None:
+    """Run one batch; None when it is too much for the memory. No map outlives this call."""
     try:
         return [
-            map_Dhw
-            for start in range(0, len(batch), batch_size)
-            for map_Dhw in model.feature_maps(batch[start : start + batch_size])
+            _finite(features_at(map_Dhw, *at_px, (image.shape[0], image.shape[1])), model.id, key)
+            for image, map_Dhw, at_px, key in zip(
+                images, model.feature_maps(images), pixels, keys, strict=True
+            )
         ]
     except (torch.OutOfMemoryError, MemoryError) as error:
-        if batch_size == 1:
-            height, width = batch[0].shape[:2]
+        if len(images) == 1:
+            height, width = images[0].shape[:2]
             raise ModelError(
                 f"model {model.id}: no memory for one image of {width}x{height} pixels ({error}); "
                 "set preprocessing.size_px or use a larger device"

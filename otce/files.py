@@ -4,6 +4,7 @@ An object is put whole: locally a temporary file beside the target, fsync and `o
 remotely one `pipe_file`. So a reader finds a complete object or none.
 """
 
+import errno
 import os
 import posixpath
 import tempfile
@@ -19,8 +20,6 @@ from otce.errors import StoreError, StoreUnavailableError
 StorageOptions = Mapping[str, Mapping[str, Any]]
 """fsspec options by protocol."""
 
-# Another writer's new object would stay invisible behind a cached listing.
-_DEFAULT_OPTIONS: Final[StorageOptions] = {"s3": {"use_listings_cache": False}}
 _EXTRAS: Final = {
     "s3": "s3",
     "s3a": "s3",
@@ -29,6 +28,10 @@ _EXTRAS: Final = {
     "az": "azure",
     "abfs": "azure",
 }
+# Another writer's new object would stay invisible behind a cached listing.
+_DEFAULT_OPTIONS: Final[StorageOptions] = {key: {"use_listings_cache": False} for key in _EXTRAS}
+# What fsspec makes of a server that is overloaded (503) or broken (500).
+_MAY_PASS: Final = {errno.EAGAIN, errno.EBUSY, getattr(errno, "EREMOTEIO", errno.EBUSY)}
 
 
 def absolute_uri(uri: str, folder: str) -> str:
@@ -49,9 +52,10 @@ def absolute_uri(uri: str, folder: str) -> str:
         return uri
     path = os.path.expanduser(uri)  # noqa: PTH111 - URIs are no pathlib paths
     if "://" in folder and not os.path.isabs(path):  # noqa: PTH117
-        parts = urlsplit(folder)
-        joined = posixpath.normpath(posixpath.join("/", parts.path, path))
-        return f"{parts.scheme}://{parts.netloc}{joined}"
+        protocol, _, rest = folder.partition("://")
+        bucket, _, below = rest.partition("/")
+        joined = posixpath.normpath(posixpath.join("/", below, path))
+        return f"{protocol}://{bucket}{joined}"
     return os.path.abspath(os.path.join(folder, path))  # noqa: PTH100, PTH118
 
 
@@ -75,7 +79,7 @@ def join(root: str, relative: str) -> str:
     clean = posixpath.normpath(relative)
     if clean.startswith(("/", "..")):
         raise StoreError(f"{relative} is not below {root}; write paths below the root")
-    return f"{root.rstrip('/')}/{clean}"
+    return root.rstrip("/") + ("" if clean == "." else f"/{clean}")
 
 
 def filesystem(uri: str, options: StorageOptions | None = None) -> tuple[Any, str]:
@@ -125,7 +129,9 @@ def read_bytes(uri: str, options: StorageOptions | None = None) -> bytes:
 
 
 def list_paths(uri: str, options: StorageOptions | None = None) -> list[str]:
-    """List the files below a folder, relative to it and sorted.
+    """List the files below a folder, relative to it and sorted, but for hidden ones.
+
+    A name that starts with a dot is a file half written, or one of the operating system.
 
     Args:
         uri: path or fsspec URI of a folder.
@@ -141,7 +147,8 @@ def list_paths(uri: str, options: StorageOptions | None = None) -> list[str]:
     root = path.rstrip("/") + "/"
     with explained("list", uri):
         found = opened.find(root)
-    return sorted(str(name)[len(root) :] for name in found if str(name).startswith(root))
+    names = [str(name)[len(root) :] for name in found if str(name).startswith(root)]
+    return sorted(name for name in names if not posixpath.basename(name).startswith("."))
 
 
 def write_bytes(uri: str, data: bytes, options: StorageOptions | None = None) -> None:
@@ -205,6 +212,8 @@ def explained(verb: str, uri: str) -> Iterator[None]:
             f"cannot {verb} {uri}: no answer ({error}); try again"
         ) from error
     except OSError as error:
+        if error.errno in _MAY_PASS:
+            raise StoreUnavailableError(f"cannot {verb} {uri}: {error}; try again") from error
         raise StoreError(f"cannot {verb} {uri}: {error}; check path, rights and space") from error
     except Exception as error:
         # Cloud libraries have exception trees of their own, which fsspec does not unify.

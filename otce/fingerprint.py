@@ -10,11 +10,14 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel
 
 from otce.errors import ConfigError
+
+# Keys that say that a JSON object stands for something else than a mapping.
+_MARKS: Final = {"set", "pairs"}
 
 
 def digest(data: bytes) -> str:
@@ -61,7 +64,8 @@ def canonical_json(recipe: Any) -> str:
         recipe: as for `fingerprint`.
 
     Returns:
-        Compact JSON; mappings with other keys than strings become sorted lists of pairs.
+        Compact JSON; sets, and mappings with other keys than strings, become sorted lists that
+        are marked as such, so that no two recipes share a text.
 
     Raises:
         ConfigError: a value has no stable form.
@@ -98,7 +102,7 @@ def _canonical(value: Any, place: str) -> Any:
 
 
 def _canonical_mapping(value: Mapping[Any, Any], place: str) -> Any:
-    if all(isinstance(key, str) for key in value):
+    if all(isinstance(key, str) for key in value) and not _MARKS & set(value):
         return {key: _canonical(v, f"{place}.{key}") for key, v in value.items()}
     pairs = [[_canonical(k, place), _canonical(v, f"{place}[{k}]")] for k, v in value.items()]
     return {"pairs": sorted(pairs, key=json.dumps)}

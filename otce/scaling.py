@@ -45,7 +45,7 @@ def scale(source_ND: Tensor, target_MD: Tensor, scaling: FeatureScaling) -> tupl
         case "softmax":
             both = torch.softmax(both, dim=1)
         case "l2":
-            both = both / both.norm(dim=1, keepdim=True).clamp_min(torch.finfo(both.dtype).tiny)
+            both = _unit_length(both)
         case "standardize":
             both = _standardized(both)
         case "none":
@@ -54,10 +54,20 @@ def scale(source_ND: Tensor, target_MD: Tensor, scaling: FeatureScaling) -> tupl
     return both[: len(source_ND)], both[len(source_ND) :]
 
 
+def _unit_length(both: Tensor) -> Tensor:
+    both = _in_range(both, dim=1)
+    length = both.norm(dim=1, keepdim=True)
+    return both / torch.where(length > 0, length, 1.0)
+
+
+def _in_range(both: Tensor, dim: int) -> Tensor:
+    """Take out the largest magnitude, so that squares of huge and tiny values stay in range."""
+    largest = both.abs().amax(dim=dim, keepdim=True)
+    return both / torch.where(largest > 0, largest, 1.0)
+
+
 def _standardized(both: Tensor) -> Tensor:
-    # Taking out the largest magnitude first keeps the squares of huge and tiny values in range.
-    largest = both.abs().amax(dim=0)
-    both = both / torch.where(largest > 0, largest, 1.0)
+    both = _in_range(both, dim=0)
     spread = both.amax(dim=0) - both.amin(dim=0)
     # The deviation of a constant is not exactly 0 in floating point; its range is.
     deviation = torch.where(spread > 0, both.std(dim=0, correction=0), 1.0)

@@ -7,7 +7,7 @@ skipping what exists, and no lock, lease, marker or clock is needed.
 import json
 from collections.abc import Mapping
 from io import BytesIO
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
 import pyarrow as pa
@@ -23,6 +23,13 @@ from otce.files import (
     read_bytes,
     write_bytes,
 )
+from otce.fingerprint import digest
+
+# Parquet's page checksums leave out its footer, where names, counts and metadata stand. So its
+# key-value metadata hold the digest of the whole file, taken while zeros stood in its place.
+_DIGEST_KEY: Final = "otce.sha256"
+_DIGEST_MARK: Final = _DIGEST_KEY.encode() + b"\x18\x40"  # Thrift: a string of 64 bytes follows
+_NO_DIGEST: Final = "0" * 64
 
 
 def encode_table(table: pa.Table) -> bytes:
@@ -32,11 +39,25 @@ def encode_table(table: pa.Table) -> bytes:
         table: any Arrow table.
 
     Returns:
-        A Parquet file with page checksums.
+        A Parquet file with page checksums and a digest of the whole.
     """
     sink = BytesIO()
-    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
-    return sink.getvalue()
+    options = {"compression": "zstd", "write_page_checksum": True}
+    with pq.ParquetWriter(sink, table.schema, **options) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({_DIGEST_KEY: _NO_DIGEST})
+    data = sink.getvalue()
+    return _with_digest(data, digest(data).encode())
+
+
+def _with_digest(data: bytes, text: bytes) -> bytes:
+    start = data.rfind(_DIGEST_MARK) + len(_DIGEST_MARK)
+    return data[:start] + text + data[start + len(text) :]
+
+
+def _is_whole(data: bytes) -> bool:
+    whole = _with_digest(data, _NO_DIGEST.encode())
+    return _DIGEST_MARK in data and _with_digest(whole, digest(whole).encode()) == data
 
 
 class Store:
@@ -105,7 +126,7 @@ class Store:
         Raises:
             StoreError: the store does not answer.
         """
-        return list_paths(f"{self.uri}/{folder}", self._options)
+        return list_paths(join(self.uri, folder), self._options)
 
     def put_table(self, key: str, table: pa.Table) -> None:
         """Put a table as one Parquet object.
@@ -133,6 +154,11 @@ class Store:
             StoreError: absent, damaged, or written with other columns.
         """
         data = self.get(key)
+        if not _is_whole(data):
+            raise StoreError(
+                f"{self.uri}/{key} is damaged (its bytes have another digest); delete it and run "
+                "again"
+            )
         try:
             table = pq.read_table(BytesIO(data), page_checksum_verification=True)
         except (OSError, pa.ArrowException) as error:

@@ -9,6 +9,7 @@ eq. for pi*); the semi-relaxed one keeps only b. Nobody needs the N x M plan its
 off it are its products with thin matrices.
 """
 
+import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ _LEVEL_ITERATIONS: Final = 30
 _BLOCK_ITERATIONS: Final = 100
 _EMD_ITERATIONS: Final = 10_000_000
 _COLUMNS_AT_ONCE: Final = 2_000_000
+# Rounding leaves errors of about 1e-15 of the largest cost, which must stay small to epsilon.
+_MOST_EPSILONS: Final = 1e12
 
 
 @dataclass(frozen=True)
@@ -46,32 +49,36 @@ class Coupling:
     converged: bool
 
 
-def squared_distances(source_ND: Tensor, target_MD: Tensor) -> Tensor:
+def squared_distances(source_ND: Tensor, target_MD: Tensor, *, epsilon: float) -> Tensor:
     """Compute all squared Euclidean distances, (N, M), by one matrix product.
 
     Args:
         source_ND: (N, D) float64.
         target_MD: (M, D) float64; both centred, so that little is lost to cancellation.
+        epsilon: differences of cost that matter.
 
     Returns:
         (N, M) float64, at least 0.
 
     Raises:
-        TransportError: the squares are not finite.
+        TransportError: the squares are not finite, or so large that differences of epsilon are
+            lost to rounding.
 
     Example:
-        >>> squared_distances(torch.tensor([[0.0], [1.0]]), torch.tensor([[3.0]])).tolist()
+        >>> source_ND = torch.tensor([[0.0], [1.0]])
+        >>> squared_distances(source_ND, torch.tensor([[3.0]]), epsilon=0.1).tolist()
         [[9.0], [4.0]]
     """
     cost_NM = torch.addmm(
         target_MD.square().sum(1)[None, :], source_ND, target_MD.T, beta=1.0, alpha=-2.0
     )
     cost_NM.add_(source_ND.square().sum(1)[:, None]).clamp_(min=0.0)
-    if not bool(cost_NM.isfinite().all()):
-        largest = max(float(source_ND.abs().max()), float(target_MD.abs().max()))
+    largest = float(cost_NM.max())
+    if not largest <= _MOST_EPSILONS * epsilon:
         raise TransportError(
-            f"squared feature distances are not finite (features up to {largest:.3g}); scale the "
-            "features, for example with feature_scaling: standardize"
+            f"squared feature distances reach {largest:.3g}, beyond the {_MOST_EPSILONS:.0e} "
+            f"epsilons ({epsilon:g}) that float64 resolves; scale the features, for example with "
+            "feature_scaling: standardize, or raise epsilon"
         )
     return cost_NM
 
@@ -147,7 +154,9 @@ def exact(cost_NM: Tensor, a_N: Tensor, b_M: Tensor, thin_NS: Tensor) -> Couplin
     Returns:
         The coupling; `converged` is whether the simplex proved its optimum.
     """
-    host = [tensor.cpu().numpy() for tensor in (a_N, b_M / b_M.sum() * a_N.sum(), cost_NM)]
+    # POT's simplex takes costs below about 1e-15 for 0.
+    enlarged_NM = cost_NM / cost_NM.max().clamp(min=torch.finfo(cost_NM.dtype).tiny, max=1.0)
+    host = [tensor.cpu().numpy() for tensor in (a_N, b_M / b_M.sum() * a_N.sum(), enlarged_NM)]
     with warnings.catch_warnings():
         # What POT only warns of is read from its log below.
         warnings.simplefilter("ignore")
@@ -188,12 +197,12 @@ def semi_relaxed(
         The coupling, always converged.
 
     Raises:
-        TransportError: the distances are not finite.
+        TransportError: the distances are not finite, or too large for this epsilon.
     """
     at_once = max(1, _COLUMNS_AT_ONCE // len(source_ND))
     masses, cost = [], 0.0
     for part_MD, part_b_M in zip(target_MD.split(at_once), b_M.split(at_once), strict=True):
-        cost_NM = squared_distances(source_ND, part_MD)
+        cost_NM = squared_distances(source_ND, part_MD, epsilon=epsilon)
         plan_NM = torch.softmax(a_N.log()[:, None] - cost_NM / epsilon, dim=0) * part_b_M
         masses.append(thin_NS.T @ plan_NM)
         cost += float((plan_NM * cost_NM).sum())
@@ -205,7 +214,7 @@ def semi_relaxed(
 def _levels(mean_cost: float, epsilon: float) -> Iterator[float]:
     """Yield falling values of epsilon above the wanted one."""
     level = mean_cost / 2
-    while level > epsilon:
+    while epsilon < level < math.inf:
         yield level
         level /= _LEVEL_FACTOR
 

@@ -12,11 +12,30 @@ import yaml
 
 from otce.errors import ConfigError
 
-Path = tuple[str | int, ...]
+Path = tuple[str, ...]
+"""Keys from the root to a value; items of a list by their position."""
+_Visit = tuple[Path, yaml.Node, bool]
+"""Path, node that says where it stands, whether it is the first of its name in its mapping."""
 
 _MAX_BYTES: Final = 1 << 20
 _MAX_NODES: Final = 100_000
 _MAX_DEPTH: Final = 40
+_MAX_DIGITS: Final = 100
+_TEXT_TAG: Final = "tag:yaml.org,2002:str"
+# The safe loader lets through whatever its converters of numbers, dates and sets raise.
+_NOT_YAML: Final = (
+    yaml.YAMLError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
+
+class _UnsafeError(Exception):
+    """YAML that would take too long to build, or keys that cannot be told."""
 
 
 @dataclass(frozen=True)
@@ -47,55 +66,94 @@ def parse(text: bytes, name: str) -> Document:
     Raises:
         ConfigError: not YAML, not a mapping, too large, too deep or too many aliases.
     """
+    data, visits = _load(text, name)
+    if not isinstance(data, dict):
+        raise ConfigError(f"{name} holds {type(data).__name__}; expected a mapping of sections")
+    places = {path: _place(key) for path, key, _ in visits}
+    return Document(data, places, tuple(_duplicates(visits)))
+
+
+def parse_value(text: str, name: str) -> Any:
+    """Parse one YAML value, as safely as a document.
+
+    Args:
+        text: the value.
+        name: what to call it in errors.
+
+    Returns:
+        The value.
+
+    Raises:
+        ConfigError: not YAML, too large, too deep, too many aliases or a duplicate key.
+    """
+    data, visits = _load(text.encode(errors="surrogateescape"), name)
+    for problem in _duplicates(visits):
+        raise ConfigError(f"{name}: {problem}")
+    return data
+
+
+def _load(text: bytes, name: str) -> tuple[Any, list[_Visit]]:
     if len(text) > _MAX_BYTES:
         raise ConfigError(f"{name} has {len(text)} bytes; a configuration has at most {_MAX_BYTES}")
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
-        visits = list(_visit(node, (), 0)) if node is not None else []
-        problems = tuple(_duplicates(visits))
-        data = loader.construct_document(node) if node is not None else None
-    except (yaml.YAMLError, UnicodeError, RecursionError, ValueError) as error:
+        if node is None:
+            return None, []
+        visits = list(_visit(node, (), 0, [_MAX_NODES]))
+        return loader.construct_document(node), visits
+    except _UnsafeError as error:
+        raise ConfigError(f"{name}: {error}") from error
+    except _NOT_YAML as error:
         raise ConfigError(f"{name} is not YAML that can be read safely: {error}") from error
-    if not isinstance(data, dict):
-        raise ConfigError(f"{name} holds {type(data).__name__}; expected a mapping of sections")
-    return Document(data, {path: _place(key) for path, key, _ in visits}, problems)
 
 
-def _visit(node: yaml.Node, path: Path, depth: int) -> Iterator[tuple[Path, yaml.Node, bool]]:
-    """Yield (path, key node, first time seen in its mapping), refusing bombs of aliases."""
-    budget = [_MAX_NODES]
-    yield from _visit_within(node, path, depth, budget)
-
-
-def _visit_within(
-    node: yaml.Node, path: Path, depth: int, budget: list[int]
-) -> Iterator[tuple[Path, yaml.Node, bool]]:
+def _visit(node: yaml.Node, path: Path, depth: int, budget: list[int]) -> Iterator[_Visit]:
+    """Walk what the text expands to, refusing what would take for ever to build."""
     budget[0] -= 1
     if budget[0] < 0 or depth > _MAX_DEPTH:
-        raise ConfigError(
-            f"the configuration nests deeper than {_MAX_DEPTH} levels or expands to more than "
-            f"{_MAX_NODES} values; write it flatter"
+        raise _UnsafeError(
+            f"nests deeper than {_MAX_DEPTH} levels or expands to more than {_MAX_NODES} values; "
+            "write it flatter"
         )
     if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            # A merge key brings its mapping's entries to this level.
-            here = path if key.tag == "tag:yaml.org,2002:merge" else (*path, str(key.value))
-            yield here, key, key.value not in seen
-            seen.add(str(key.value))
-            yield from _visit_within(value, here, depth + 1, budget)
+        yield from _visit_mapping(node, path, depth, budget)
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
-            yield (*path, index), value, True
-            yield from _visit_within(value, (*path, index), depth + 1, budget)
+            here = (*path, str(index))
+            yield here, value, True
+            yield from _visit(value, here, depth + 1, budget)
+    else:
+        _refuse_long_number(node)
 
 
-def _duplicates(visits: list[tuple[Path, yaml.Node, bool]]) -> Iterator[str]:
+def _visit_mapping(
+    node: yaml.MappingNode, path: Path, depth: int, budget: list[int]
+) -> Iterator[_Visit]:
+    seen: set[str] = set()
+    for key, value in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise _UnsafeError(f"{_place(key)}: a list or mapping as a key; keys are words")
+        # A merge key brings its mapping's entries to this level.
+        here = path if key.tag == "tag:yaml.org,2002:merge" else (*path, key.value)
+        yield here, key, key.value not in seen
+        seen.add(key.value)
+        _refuse_long_number(key)
+        yield from _visit(value, here, depth + 1, budget)
+
+
+def _refuse_long_number(node: yaml.Node) -> None:
+    if node.tag != _TEXT_TAG and len(node.value) > _MAX_DIGITS:
+        raise _UnsafeError(
+            f"{_place(node)}: a number or date of {len(node.value)} characters; write at most "
+            f"{_MAX_DIGITS}, or quote it"
+        )
+
+
+def _duplicates(visits: list[_Visit]) -> Iterator[str]:
     for path, key, is_first in visits:
         if not is_first:
-            dotted = ".".join(map(str, path))
-            yield f"{_place(key)}: {dotted}: duplicate key; keep one of the two"
+            yield f"{_place(key)}: {'.'.join(path)}: duplicate key; keep one of the two"
 
 
 def _place(node: yaml.Node) -> str:

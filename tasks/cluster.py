@@ -4,7 +4,9 @@ import contextlib
 import logging
 import os
 import queue
+import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -55,6 +57,7 @@ def cluster(execution: ExecutionConfig) -> Iterator[Plan]:
     """
     address = os.environ.get("RAY_ADDRESS")
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         if address:
             _knock(address)
@@ -66,6 +69,9 @@ def cluster(execution: ExecutionConfig) -> Iterator[Plan]:
             f"no Ray cluster at {address or 'this machine'}: {error}; start it, or unset "
             "RAY_ADDRESS to use a local one"
         ) from error
+    if threading.current_thread() is threading.main_thread():
+        # Ray's own handler aborts the process before anything can be ended in order.
+        signal.signal(signal.SIGTERM, on_sigterm)
     try:
         yield plan(ray.cluster_resources(), execution)  # type: ignore[no-untyped-call]
     finally:

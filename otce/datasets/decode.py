@@ -1,5 +1,11 @@
-"""Bytes to pixels: images as RGB, label masks as class ids, everything unclear refused."""
+"""Bytes to pixels: images as RGB, label masks as class ids, everything unclear refused.
 
+JPEG and PNG are read and nothing else: other formats bring other programs (Pillow hands PostScript
+to Ghostscript), and data must not choose what runs.
+"""
+
+import struct
+import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -8,7 +14,9 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL.Image import Image
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
 
 from otce.errors import DataError
 
@@ -19,7 +27,21 @@ _UNKNOWN: Final = -2
 _LABEL_VALUES: Final = 1 << 16
 _ORIENTATION: Final = 0x0112
 _IMAGE_MODES: Final = {"RGB", "L", "P", "RGBA", "LA", "CMYK", "1"}
-_LABEL_MODES: Final = {"L", "P", "1", "I;16", "I"}
+_LABEL_MODES: Final = {"L", "P", "1", "I;16"}
+# Opened by their own classes, without Pillow's limit of pixels: ours is the configured one.
+_FORMATS: Final = {b"\x89PNG\r\n\x1a\n": PngImageFile, b"\xff\xd8\xff": JpegImageFile}
+# What Pillow lets through from broken files.
+_BROKEN: Final = (
+    ArithmeticError,
+    EOFError,
+    LookupError,
+    OSError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
 
 
 def decode_image(data: bytes, where: str, *, max_px: int) -> NDArray[np.uint8]:
@@ -37,17 +59,19 @@ def decode_image(data: bytes, where: str, *, max_px: int) -> NDArray[np.uint8]:
         DataError: corrupt, too large, 16 bits a channel, or turned by its EXIF orientation.
     """
     image = _open(data, where, max_px)
-    if image.mode not in _IMAGE_MODES:
+    if image.mode not in _IMAGE_MODES or ";16" in _stored_as(image):
         raise DataError(
-            f"{where}: an image of mode {image.mode}; 8-bit {', '.join(sorted(_IMAGE_MODES))} "
-            "images are read; convert it"
+            f"{where}: an image of mode {image.mode}, stored as {_stored_as(image)}; 8-bit "
+            f"{', '.join(sorted(_IMAGE_MODES))} images are read; convert it"
         )
-    if image.getexif().get(_ORIENTATION, 1) != 1:
+    orientation = _loaded(image, where).getexif().get(_ORIENTATION, 1)
+    if orientation != 1:
         raise DataError(
-            f"{where}: EXIF orientation {image.getexif()[_ORIENTATION]} says that it must be "
-            "turned, and nothing says whether its label was; save it upright"
+            f"{where}: EXIF orientation {orientation} says that it must be turned, and nothing "
+            "says whether its label was; save it upright"
         )
-    return np.asarray(_loaded(image, where).convert("RGB"), dtype=np.uint8)
+    image.info.pop("transparency", None)
+    return np.asarray(image.convert("RGB"), dtype=np.uint8)
 
 
 def decode_label(data: bytes, where: str, *, max_px: int) -> NDArray[np.int64]:
@@ -62,13 +86,20 @@ def decode_label(data: bytes, where: str, *, max_px: int) -> NDArray[np.int64]:
         (H, W) int64, the values as they are in the file.
 
     Raises:
-        DataError: corrupt, too large, or a colour image.
+        DataError: corrupt, too large, a colour image, a JPEG (which changes values), or grey of 2
+            or 4 bits (of which programs disagree whether values are ids or shares of white).
     """
     image = _open(data, where, max_px)
-    if image.mode not in _LABEL_MODES:
+    if isinstance(image, JpegImageFile):
         raise DataError(
-            f"{where}: a label mask of mode {image.mode}; masks have one channel of class ids "
-            "(grey or palette, 8 or 16 bits); convert a colour map to ids first"
+            f"{where}: a label mask as JPEG, which changes values; masks are PNG files; make it "
+            "anew from its origin"
+        )
+    if image.mode not in _LABEL_MODES or _stored_as(image) in {"L;2", "L;4"}:
+        raise DataError(
+            f"{where}: a label mask of mode {image.mode}, stored as {_stored_as(image)}; masks "
+            "have one channel of class ids (grey of 1, 8 or 16 bits, or palette); save ids as "
+            "such, and turn the colours of a colour map into ids first"
         )
     return np.asarray(_loaded(image, where)).astype(np.int64)
 
@@ -120,10 +151,16 @@ class LabelRule:
         return ids
 
 
-def _open(data: bytes, where: str, max_px: int) -> Image.Image:
+def _open(data: bytes, where: str, max_px: int) -> Image:
+    opener = next((kind for magic, kind in _FORMATS.items() if data.startswith(magic)), None)
+    if opener is None:
+        raise DataError(
+            f"{where}: {len(data)} bytes that are neither a JPEG nor a PNG image; convert or "
+            "replace it"
+        )
     try:
-        image = Image.open(BytesIO(data))
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError) as error:
+        image: Image = opener(BytesIO(data))
+    except _BROKEN as error:
         raise DataError(f"{where}: no image can be read from it ({error}); replace it") from error
     width, height = image.size
     if width * height > max_px:
@@ -134,9 +171,15 @@ def _open(data: bytes, where: str, max_px: int) -> Image.Image:
     return image
 
 
-def _loaded(image: Image.Image, where: str) -> Image.Image:
+def _stored_as(image: Image) -> str:
+    """Channels and bits in the file; Pillow's mode tells what they become."""
+    return str(image.tile[0].args) if isinstance(image, PngImageFile) and image.tile else image.mode
+
+
+def _loaded(image: Image, where: str) -> Image:
     try:
         image.load()
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        image.getexif()
+    except _BROKEN as error:
         raise DataError(f"{where}: the image is corrupt ({error}); replace it") from error
     return image

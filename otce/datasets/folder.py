@@ -1,5 +1,7 @@
 """Images and label masks in folders, paired by the text that the `*` of two patterns stands for."""
 
+import posixpath
+from collections import Counter
 from functools import cached_property
 
 import numpy as np
@@ -104,20 +106,27 @@ class Folder:
         if self._config.items is None:
             return {}
         uri = join(self._root, self._config.items)
-        lines = [line.split() for line in self._read(uri).decode().splitlines() if line.strip()]
-        if not lines:
+        try:
+            text = self._read(uri).decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise DataError(f"{uri}: no text in UTF-8 ({error}); save it as UTF-8") from error
+        named = [self._paths(line.split(), uri) for line in text.splitlines() if line.strip()]
+        if not named:
             raise DataError(f"{uri}: the list is empty; write one item id a line")
-        named = [
-            (words[0].rpartition(".")[0], (words[0], words[1]))
-            if len(words) > 1
-            else (words[0], self._paths(words[0]))
-            for words in lines
-        ]
-        ids = [id_ for id_, _ in named]
-        repeated = sorted({id_ for id_ in ids if ids.count(id_) > 1})
+        ids = Counter(id_ for id_, _ in named)
+        repeated = sorted(id_ for id_, count in ids.items() if count > 1)
         if repeated:
             raise DataError(f"{uri}: listed twice: {listing(repeated)}; list every item once")
         return dict(named)
 
-    def _paths(self, id_: str) -> tuple[str, str]:
-        return self._config.images.replace("*", id_), self._config.labels.replace("*", id_)
+    def _paths(self, words: list[str], uri: str) -> tuple[str, tuple[str, str]]:
+        match words:
+            case [id_]:
+                patterns = self._config.images, self._config.labels
+                return id_, (patterns[0].replace("*", id_), patterns[1].replace("*", id_))
+            case [image, label]:
+                return posixpath.splitext(image)[0], (image, label)
+        raise DataError(
+            f"{uri}: a line of {len(words)} words ({listing(words)}); write an item id, or an "
+            "image path and a label path"
+        )

@@ -9,7 +9,7 @@ target pixel.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -80,7 +80,8 @@ def score_pixels(
         source_labels: (N,) integer labels.
         target_features: (M, D) features of labelled target pixels, from the same model.
         target_labels: (M,) integer labels, in a label space of their own or the same.
-        epsilon: entropic regularisation in units of the scaled squared distance, positive.
+        epsilon: entropic regularisation in units of the scaled squared distance, positive; far
+            larger distances (1e12 epsilons) are refused, with every solver.
         feature_scaling: see `otce.scaling.scale`; `none` is the paper's.
         relaxation: `none` couples with both marginals (the paper); `source` leaves the source
             marginal free, which has a closed form.
@@ -107,6 +108,7 @@ def score_pixels(
         (True, [[0.5, 0.0], [0.0, 0.5]])
     """
     _validate_settings(epsilon, tolerance, max_iterations)
+    _validate_words(feature_scaling, relaxation, class_weights, solver)
     source_ND, source_y = _side("source", source_features, source_labels, device)
     target_MD, target_y = _side("target", target_features, target_labels, str(source_ND.device))
     if source_ND.shape[1] != target_MD.shape[1]:
@@ -164,16 +166,27 @@ def _validate_settings(epsilon: float, tolerance: float, max_iterations: int) ->
         raise TransportError(f"max_iterations is {max_iterations}; it must be at least 1")
 
 
+def _validate_words(*chosen: str) -> None:
+    for word, words in zip(chosen, (FeatureScaling, Relaxation, ClassWeights, Solver), strict=True):
+        if word not in get_args(words):
+            raise TransportError(f"{word!r} is none of {', '.join(get_args(words))}; use one")
+
+
 def _side(side: str, features: Array, labels: Array, device: str | None) -> tuple[Tensor, Tensor]:
     """Check one side's arrays and move them to float64 and int64 on one device."""
-    x_ND, y_N = torch.as_tensor(features), torch.as_tensor(labels)
+    try:
+        x_ND, y_N = (torch.as_tensor(values).detach() for values in (features, labels))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DataError(f"{side} features or labels are no array of numbers ({error})") from error
     if x_ND.dim() != 2 or y_N.dim() != 1 or len(x_ND) != len(y_N) or not x_ND.numel():  # noqa: PLR2004
         raise DataError(
             f"{side} features have shape {tuple(x_ND.shape)} and labels {tuple(y_N.shape)}; "
             "expected (N, D) and (N,) with at least one pixel"
         )
-    if y_N.is_floating_point() or y_N.dtype == torch.bool:
+    if y_N.is_floating_point() or y_N.is_complex() or y_N.dtype == torch.bool:
         raise DataError(f"{side} labels are {y_N.dtype}; expected integers")
+    if x_ND.is_complex():
+        raise DataError(f"{side} features are {x_ND.dtype}; expected real numbers")
     chosen = torch.device(device) if device is not None else x_ND.device
     return x_ND.to(chosen, torch.float64), y_N.to(chosen, torch.int64)
 
@@ -230,7 +243,7 @@ def _couple(
             source_ND, target_MD, a_N, b_M, onehot_NS, epsilon=epsilon
         )
     else:
-        cost_NM = transport.squared_distances(source_ND, target_MD)
+        cost_NM = transport.squared_distances(source_ND, target_MD, epsilon=epsilon)
         coupling = (
             transport.exact(cost_NM, a_N, b_M, onehot_NS)
             if solver == "emd"
@@ -264,7 +277,9 @@ def _log_conditional(joint_ST: Tensor) -> Tensor:
 
 
 def _entropy(probabilities: Tensor) -> float:
-    return max(float(-torch.xlogy(probabilities, probabilities).sum()), 0.0)
+    # Weights sum to 1 but for rounding, which must not give a single class an entropy.
+    p = probabilities / probabilities.sum()
+    return max(float(-torch.xlogy(p, p).sum()), 0.0)
 
 
 def _normalized(entropy_nats: float, target_entropy_nats: float) -> float:

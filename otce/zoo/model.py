@@ -49,19 +49,29 @@ class SourceModel:
             (B, D, h, w) float32 feature maps at the tap, on the model's device.
 
         Raises:
-            ModelError: the tap cannot be found or gives no map.
+            ModelError: the network fails, or the tap cannot be found or gives no map.
+            torch.OutOfMemoryError: the images are too many for the device.
         """
-        with torch.inference_mode():
-            input_BCHW = to_input(images, self.preprocessing, self.device)
-            if self._resolved is None:
-                try:
-                    self._resolved = taps.resolve(self.network, self.tap, input_BCHW[:1])
-                except ModelError as error:
-                    raise ModelError(f"model {self.id}: {error}") from error
-            try:
-                return taps.listen(self.network, self._resolved, input_BCHW).float()
-            except ModelError as error:
-                raise ModelError(f"model {self.id}: {error}") from error
+        try:
+            return self._listen(images)
+        except (torch.OutOfMemoryError, MemoryError):
+            raise
+        except ModelError as error:
+            raise ModelError(f"model {self.id}: {error}") from error
+        except Exception as error:
+            # A network is somebody else's code: whatever it raises is this model's failure.
+            height, width = images[0].shape[:2]
+            raise ModelError(
+                f"model {self.id}: fails on images of {width}x{height} pixels: "
+                f"{type(error).__name__}: {error}; mend it or set preprocessing.size_px"
+            ) from error
+
+    @torch.inference_mode()
+    def _listen(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
+        input_BCHW = to_input(images, self.preprocessing, self.device)
+        if self._resolved is None:
+            self._resolved = taps.resolve(self.network, self.tap, input_BCHW[:1])
+        return taps.listen(self.network, self._resolved, input_BCHW).float()
 
 
 def model_digests(

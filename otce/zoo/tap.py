@@ -115,7 +115,9 @@ def listen(network: nn.Module, tap: Tap, input_BCHW: Tensor) -> Tensor:
     heard: list[object] = []
 
     def keep(_: nn.Module, inputs: tuple[Any, ...], output: object) -> None:
-        heard.append(inputs[0] if tap.side == "input" else output)
+        found = inputs[0] if tap.side == "input" else output
+        # A copy, because what runs next may write into it (ReLU(inplace=True)).
+        heard.append(found.clone() if isinstance(found, Tensor) else found)
 
     with _hooked([(network.get_submodule(tap.path), keep)]):
         network(input_BCHW)

@@ -79,7 +79,8 @@ def test_the_server_of_prefect_api_url_shows_flow_tasks_and_ranking(first_run, p
     assert {"census alder", "census birch", "score net-0", "publish test"} <= names
     artifacts = {artifact["key"]: artifact for artifact in ask("artifacts")}
     ranking = json.loads(artifacts["ranking-test"]["data"])
-    assert {row["source_model"] for row in ranking} == {"net-0", "net-1", "net-2"}
+    # Other tests of this file may have published under the same run id since.
+    assert {row["source_model"] for row in ranking} >= {"net-0", "net-1", "net-2"}
 
 
 def test_an_identical_run_computes_nothing_and_leaves_equal_bytes(again, prefect_api):

@@ -1,0 +1,104 @@
+"""Fixtures that many folders share."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from tests.server import prefect_api, prefect_home  # noqa: F401 - fixtures of many folders
+
+# A busy machine is slow, which is no property of ours.
+settings.register_profile("otce", deadline=None)
+settings.load_profile("otce")
+
+# Dummies, and nothing of the machine's own: a test can reach its own server only.
+AWS = {
+    "AWS_ACCESS_KEY_ID": "otce-test",
+    "AWS_SECRET_ACCESS_KEY": "otce-test",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+}
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory):
+    """Endpoint of a real S3 server, a process of its own that workers reach too."""
+    log = tmp_path_factory.mktemp("s3") / "server.log"
+    port = free_port()
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with pytest.MonkeyPatch.context() as environment, log.open("wb") as output:
+        for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
+            environment.delenv(name, raising=False)
+        for name, value in AWS.items():
+            environment.setenv(name, value)
+        server = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            wait_until_it_answers(f"http://127.0.0.1:{port}/", server, log)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.kill()
+            server.wait()
+
+
+@pytest.fixture
+def s3_bucket(s3_server):
+    """Name of a bucket that nobody else uses."""
+    name = f"otce-{uuid.uuid4().hex}"
+    request = urllib.request.Request(f"{s3_server}/{name}", method="PUT")
+    urllib.request.urlopen(request, timeout=30).close()
+    return name
+
+
+@pytest.fixture(params=["memory", "local", "s3"])
+def store_place(request, tmp_path):
+    """URI of an empty folder and the options to reach it; the same test on three stores."""
+    if request.param == "memory":
+        return f"memory://{uuid.uuid4().hex}/store", {}
+    if request.param == "local":
+        return str(tmp_path / "store"), {}
+    bucket, endpoint = (request.getfixturevalue(name) for name in ("s3_bucket", "s3_server"))
+    return f"s3://{bucket}/store", {"s3": {"endpoint_url": endpoint}}
+
+
+@pytest.fixture
+def store_uri(store_place):
+    return store_place[0]
+
+
+@pytest.fixture
+def store_options(store_place):
+    return store_place[1]
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_until_it_answers(url, server, log: Path, limit_s=60.0):
+    deadline_s = time.monotonic() + limit_s
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=2).close()
+        except OSError:
+            assert server.poll() is None, log.read_text()
+            assert time.monotonic() < deadline_s, log.read_text()
+            time.sleep(0.05)
+        else:
+            return

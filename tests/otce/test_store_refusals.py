@@ -1,0 +1,150 @@
+"""What a store says, and leaves behind, when it cannot do what it is asked."""
+
+import errno
+import os
+import sys
+
+import pytest
+
+from otce.errors import StoreError, StoreUnavailableError
+from otce.files import absolute_uri, explained, filesystem, join
+from otce.store import Store
+from tests.conftest import free_port
+
+
+def test_the_probe_leaves_nothing_behind(store_uri, store_options):
+    store = Store(store_uri, store_options)
+    store.probe()
+    assert store.names("") == []
+
+
+def test_the_probe_refuses_a_file_where_a_folder_should_be(tmp_path):
+    (tmp_path / "store").write_bytes(b"")
+    with pytest.raises(StoreError, match=r"cannot write .*store.*check path, rights and space"):
+        Store(str(tmp_path / "store")).probe()
+
+
+def test_the_probe_refuses_a_bucket_that_does_not_exist(s3_server):
+    store = Store("s3://otce-no-such-bucket/store", {"s3": {"endpoint_url": s3_server}})
+    with pytest.raises(StoreError, match=r"s3://otce-no-such-bucket/store/.*check the path"):
+        store.probe()
+
+
+def test_a_server_that_does_not_answer_may_answer_later():
+    options = {
+        "endpoint_url": f"http://127.0.0.1:{free_port()}",
+        "key": "otce-test",
+        "secret": "otce-test",
+        "config_kwargs": {"retries": {"max_attempts": 1}, "connect_timeout": 2},
+    }
+    with pytest.raises(StoreUnavailableError, match=r"s3://bucket/a.*try again"):
+        Store("s3://bucket", {"s3": options}).get("a")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EBUSY, "SlowDown"),
+        OSError(getattr(errno, "EREMOTEIO", errno.EAGAIN), "InternalError"),
+        ConnectionResetError("reset"),
+        TimeoutError("late"),
+    ],
+)
+def test_what_may_pass_is_transient(error):
+    with pytest.raises(StoreUnavailableError, match=r"cannot read s3://a/b.*try again"):
+        raise_explained(error)
+
+
+@pytest.mark.parametrize(
+    "error", [PermissionError("no"), FileNotFoundError("no"), OSError(errno.ENOSPC, "full")]
+)
+def test_what_stays_is_not_transient(error):
+    with pytest.raises(StoreError, match="cannot read s3://a/b") as caught:
+        raise_explained(error)
+    assert not caught.value.transient
+
+
+@pytest.mark.parametrize("error", [ValueError("bug"), KeyboardInterrupt(), StoreError("ours")])
+def test_our_own_faults_are_not_explained_away(error):
+    with pytest.raises(type(error)) as caught:
+        raise_explained(error)
+    assert caught.value is error
+
+
+def raise_explained(error):
+    with explained("read", "s3://a/b"):
+        raise error
+
+
+@pytest.mark.parametrize("fault", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt()])
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_an_interrupted_write_leaves_the_old_object_and_nothing_else(
+    tmp_path, monkeypatch, fault, step
+):
+    store = Store(str(tmp_path))
+    store.put("scores/a", b"old")
+
+    def interrupted(*_):
+        raise fault
+
+    monkeypatch.setattr(os, step, interrupted)
+    with pytest.raises((StoreError, KeyboardInterrupt)):
+        store.put("scores/a", b"new")
+    monkeypatch.undo()
+    assert store.get("scores/a") == b"old"
+    assert [file.name for file in (tmp_path / "scores").iterdir()] == ["a"]
+
+
+def test_a_file_left_by_a_killed_writer_is_not_listed(tmp_path, monkeypatch):
+    store = Store(str(tmp_path))
+    with monkeypatch.context() as killed:
+        killed.setattr(os, "replace", os.link)  # the temporary file stays
+        store.put("scores/a", b"a")
+    assert len(list((tmp_path / "scores").iterdir())) == 2
+    assert store.names("scores") == ["a"]
+
+
+@pytest.mark.parametrize("protocol", ["s3", "s3a", "gs", "gcs", "az", "abfs"])
+def test_no_cloud_store_caches_listings_unless_asked_to(monkeypatch, protocol):
+    asked = []
+    monkeypatch.setattr("fsspec.core.url_to_fs", lambda _, **o: (asked.append(o), ""))
+    filesystem(f"{protocol}://bucket", {protocol: {"anon": True}})
+    filesystem(f"{protocol}://bucket", {protocol: {"use_listings_cache": True}})
+    assert asked == [{"use_listings_cache": False, "anon": True}, {"use_listings_cache": True}]
+
+
+def test_an_unknown_protocol_is_told():
+    with pytest.raises(StoreError, match=r"nosuch://bucket/a: .*use a path or a URI"):
+        Store("nosuch://bucket").get("a")
+
+
+@pytest.mark.parametrize(
+    ("uri", "package", "extra"), [("gs://bucket", "gcsfs", "gcs"), ("az://box", "adlfs", "azure")]
+)
+def test_a_missing_extra_is_told_with_how_to_install_it(monkeypatch, uri, package, extra):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(StoreError, match=rf"{uri}/a: .*pip install 'otce\[{extra}\]'"):
+        Store(uri).get("a")
+
+
+@pytest.mark.parametrize(
+    ("uri", "folder", "expected"),
+    [
+        ("a/b", "/base", "/base/a/b"),
+        ("../b", "/base/x", "/base/b"),
+        ("/b", "/base", "/b"),
+        ("s3://zoo/b", "/base", "s3://zoo/b"),
+        ("a/b", "s3://zoo/x", "s3://zoo/x/a/b"),
+        ("../../../b", "s3://zoo/x", "s3://zoo/b"),
+        (".", "s3://zoo/x#1?y", "s3://zoo/x#1?y"),
+        ("/b", "s3://zoo/x", "/b"),
+        ("~/b", "s3://zoo/x", f"{os.path.expanduser('~')}/b"),  # noqa: PTH111
+        ("b", "file:///base", "file:///base/b"),
+    ],
+)
+def test_relative_uris_are_relative_to_the_folder(uri, folder, expected):
+    assert absolute_uri(uri, folder) == expected
+
+
+def test_the_root_joined_with_nothing_is_the_root():
+    assert join("s3://zoo/x/", "") == join("s3://zoo/x", ".") == "s3://zoo/x"
