@@ -1,12 +1,11 @@
 """`rank_zoo`: count, identify, score what is new, publish."""
 
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PurePath
 from threading import Semaphore
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 import yaml
@@ -18,14 +17,14 @@ from prefect.runtime import flow_run
 from rich.console import Console
 
 from flows.manifest import manifest
+from flows.pairs import Pair, gathered, identify, list_datasets
 from flows.progress import Progress
 from otce.config import RunConfig
 from otce.config_file import load_config
-from otce.errors import DataError, OtceError
-from otce.identity import ModelIdentity, pair_fingerprint
+from otce.errors import OtceError
+from otce.identity import ModelIdentity
 from otce.store import Store
-from otce.zoo import model_digests
-from tasks.census import Census, Listed, kept_census, list_dataset, take_census
+from tasks.census import Census, Listed, kept_census, take_census
 from tasks.cluster import Slots, cluster
 from tasks.extract import actor_maker
 from tasks.publish import publish
@@ -34,9 +33,6 @@ from tasks.score import Outcome, Work, failure_row, score_model
 
 if TYPE_CHECKING:
     from uuid import UUID
-
-Pair = tuple[str, str]
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -87,8 +83,8 @@ def rank_zoo(config_uri: str, overrides: list[str] | None = None) -> RunOutcome:
     store = Store(config.execution.store, config.execution.storage_options)
     store.probe()
     with Progress(Console(stderr=True)) as progress:
-        listed, failures = _list(config, progress)
-        names, identities, problems = _identify(config, listed)
+        listed, failures = list_datasets(config, progress)
+        names, identities, problems = identify(config, listed)
         failures += problems
         present = set(store.names("scores"))
         reused = {pair for pair, name in names.items() if f"{name}.parquet" in present}
@@ -122,93 +118,6 @@ def rank_zoo(config_uri: str, overrides: list[str] | None = None) -> RunOutcome:
     return RunOutcome(config.run_id, store.uri, summary, computed, len(reused), failures)
 
 
-def _list(config: RunConfig, progress: Progress) -> tuple[dict[str, Listed], list[dict[str, Any]]]:
-    """List every data set that a pair needs; pairs of those that cannot be read have failed."""
-    needed = dict.fromkeys(
-        id_ for model, target in config.pairs for id_ in (config.models[model].source, target)
-    )
-    progress.expect("data sets", len(needed))
-    futures = {id_: list_dataset.submit(id_, config) for id_ in needed}
-    return _gathered(futures, config, config.pairs, lambda: progress.advance("data sets"))
-
-
-def _gathered(
-    futures: Mapping[str, PrefectFuture[_T]],
-    config: RunConfig,
-    pairs: Iterable[Pair],
-    advance: Callable[[], None],
-) -> tuple[dict[str, _T], list[dict[str, Any]]]:
-    """Wait for one task a data set; its failure is the failure of the pairs that need it."""
-    found: dict[str, _T] = {}
-    failures = []
-    for id_, future in futures.items():
-        result: _T | Exception = future.result(raise_on_failure=False)
-        if isinstance(result, Exception):
-            error = explained(result)
-            failures += [
-                failure_row(model, target, "census", error)
-                for model, target in pairs
-                if id_ in (target, config.models[model].source)
-            ]
-        else:
-            found[id_] = result
-        advance()
-    return found, failures
-
-
-def _identify(
-    config: RunConfig, listed: Mapping[str, Listed]
-) -> tuple[dict[Pair, str], dict[str, ModelIdentity], list[dict[str, Any]]]:
-    """Name every pair that can be scored, and tell which models cannot be identified."""
-    pairs = [
-        (model, target)
-        for model, target in config.pairs
-        if target in listed and config.models[model].source in listed
-    ]
-    execution = config.execution
-
-    def identify(model: str) -> ModelIdentity | OtceError:
-        try:
-            chosen = config.models[model]
-            digests = model_digests(chosen, execution.python_path, execution.storage_options)
-            return ModelIdentity(*digests)
-        except OtceError as error:
-            return error
-
-    models = list(dict.fromkeys(model for model, _ in pairs))
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        found = dict(zip(models, pool.map(identify, models), strict=True))
-    names: dict[Pair, str] = {}
-    failures = []
-    for model, target in pairs:
-        identity, source = found[model], listed[config.models[model].source]
-        problem = identity if isinstance(identity, OtceError) else None
-        if config.score.class_weights == "target_prior":
-            problem = problem or _other_classes(source, listed[target], target)
-        if problem is None and isinstance(identity, ModelIdentity):
-            names[model, target] = pair_fingerprint(
-                config,
-                model,
-                target,
-                model=identity,
-                source_digest=source.digest,
-                target_digest=listed[target].digest,
-            )
-        elif problem is not None:
-            failures.append(failure_row(model, target, "load", problem))
-    identities = {id_: i for id_, i in found.items() if isinstance(i, ModelIdentity)}
-    return names, identities, failures
-
-
-def _other_classes(source: Listed, target: Listed, target_id: str) -> DataError | None:
-    if source.classes == target.classes:
-        return None
-    return DataError(
-        f"class_weights: target_prior needs equal classes on both sides, but {target_id} has "
-        f"{', '.join(target.classes)} and the source {', '.join(source.classes)}; use other weights"
-    )
-
-
 def _score(
     config: RunConfig,
     store: Store,
@@ -234,7 +143,7 @@ def _score(
         undrawn = [listed[id_] for id_ in needed if id_ not in censuses]
         progress.expect("censuses", len(undrawn))
         futures = {data.id: take_census.submit(data, config, store, window) for data in undrawn}
-        drawn, failures = _gathered(futures, config, todo, lambda: progress.advance("censuses"))
+        drawn, failures = gathered(futures, config, todo, lambda: progress.advance("censuses"))
         censuses.update(drawn)
         lost = {(row["source_model"], row["target_dataset"]) for row in failures}
         work = Work(
