@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otce.scores import score_pixels
-from tests.drawn import clouds
+from tests.drawn import clouds, largest_cost
 
 EXAMPLES = settings(max_examples=50, deadline=None)
 
@@ -21,11 +21,11 @@ def problems(draw):
         dim=draw(st.integers(1, 5)),
         n_source=draw(st.integers(1, 5)),
         n_target=draw(st.integers(1, 5)),
-        size=0.3,
     )
+    scaling = draw(st.sampled_from(["standardize", "softmax", "l2", "none"]))
     recipe = {
-        "epsilon": draw(st.sampled_from([0.5, 1.0, 30.0])),
-        "feature_scaling": draw(st.sampled_from(["standardize", "softmax", "l2", "none"])),
+        "epsilon": draw(st.floats(0.1, 10)) * largest_cost(drawn, scaling),
+        "feature_scaling": scaling,
         "relaxation": draw(st.sampled_from(["none", "source"])),
         "tolerance": 1e-6,
     }
@@ -109,7 +109,8 @@ def test_merging_source_classes_cannot_raise_the_score(problem, merged, into):
 def test_scaling_cost_and_epsilon_together_changes_no_bit(problem, weights, power):
     """Powers of two scale without rounding, so that even the iterations are the same."""
     drawn, recipe = problem
-    recipe |= {"class_weights": weights, "feature_scaling": "none"}
+    recipe |= {"feature_scaling": "none", "epsilon": largest_cost(drawn) / 5}
+    recipe["class_weights"] = weights
     size = 2.0**power
     score = score_pixels(*drawn.arguments, **recipe)
     other = score_pixels(
@@ -130,7 +131,7 @@ def test_scaling_and_moving_features_changes_nothing_when_they_are_standardized(
     problem, size, shift
 ):
     drawn, recipe = problem
-    recipe |= {"feature_scaling": "standardize"}
+    recipe |= {"feature_scaling": "standardize", "epsilon": largest_cost(drawn, "standardize") / 5}
     score = score_pixels(*drawn.arguments, **recipe)
     other = score_pixels(
         size * (drawn.source_ND + shift),
@@ -146,7 +147,7 @@ def test_scaling_and_moving_features_changes_nothing_when_they_are_standardized(
 @given(problems())
 def test_turning_features_changes_nothing_when_they_are_raw(problem):
     drawn, recipe = problem
-    recipe |= {"feature_scaling": "none"}
+    recipe |= {"feature_scaling": "none", "epsilon": largest_cost(drawn) / 5}
     dim = drawn.source_ND.shape[1]
     turn_DD = np.linalg.qr(np.random.default_rng(dim).normal(size=(dim, dim)))[0]
     score = score_pixels(*drawn.arguments, **recipe)

@@ -27,6 +27,10 @@ def network(width=4):
                          nn.Conv2d(width, 2, 1))
 
 
+def halved():
+    return network().half()
+
+
 def junk():
     return ["no network"]
 
@@ -112,9 +116,10 @@ def test_arguments_reach_the_factory(zoo):
     assert "0.bias has shape (4,), expected (6,)" in refused(zoo, arguments={"width": 6})
 
 
-def test_half_precision_weights_run_in_single_precision(zoo):
+@pytest.mark.parametrize("function", ["network", "halved"])
+def test_half_precision_runs_in_single_precision(zoo, function):
     zoo.save({name: t.half() if t.is_floating_point() else t for name, t in zoo.state.items()})
-    network = zoo.load().network
+    network = zoo.load(function).network
     assert {weights.dtype for weights in network.parameters()} == {torch.float32}
     assert torch.equal(network[3].bias, zoo.state["3.bias"].half().float())
 
