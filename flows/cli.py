@@ -177,9 +177,12 @@ def main() -> None:
     """Run the command of `sys.argv`."""
     # A scheduler stops us by SIGTERM; ending as on Ctrl-C lets every part clean up.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    sys.exit(
-        guarded(lambda: app(exit_on_error=False, print_error=True, result_action="return_value"))
-    )
+    code = guarded(lambda: app(exit_on_error=False, print_error=True, result_action="return_value"))
+    if code == INTERRUPTED:
+        # Ray and the server are ended; what Prefect's threads would still tell them can only wait.
+        sys.stdout.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

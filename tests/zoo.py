@@ -77,6 +77,8 @@ class Command:
     def __init__(self, *arguments: object, log: Path, env: dict[str, str] | None = None) -> None:
         self.mark = f"OTCE_TEST_MARK={uuid.uuid4().hex}"
         name, value = self.mark.split("=")
+        # Importing tasks sets defaults in this process, which are not the command's.
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "RAY_"))}
         self.log = log
         with log.open("wb") as output:
             self.process = subprocess.Popen(
@@ -85,7 +87,7 @@ class Command:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env={**os.environ, **(env or {}), name: value},
+                env={**inherited, **(env or {}), name: value},
             )
 
     def wait(self, timeout_s: float = 240) -> int:
