@@ -54,11 +54,15 @@ def features_at(
     """
     low_y, high_y, part_y = _neighbours(y_px, label_size_px[0], map_Dhw.shape[1])
     low_x, high_x, part_x = _neighbours(x_px, label_size_px[1], map_Dhw.shape[2])
-    index = (torch.from_numpy(i).to(map_Dhw.device) for i in (low_y, high_y, low_x, high_x))
-    y0, y1, x0, x1 = index
-    wy, wx = (torch.from_numpy(p).to(map_Dhw) for p in (part_y, part_x))
-    top_Dn = map_Dhw[:, y0, x0] * (1 - wx) + map_Dhw[:, y0, x1] * wx
-    bottom_Dn = map_Dhw[:, y1, x0] * (1 - wx) + map_Dhw[:, y1, x1] * wx
+    flat_Dc = map_Dhw.flatten(1)
+    wy, wx = (torch.from_numpy(part).to(map_Dhw) for part in (part_y, part_x))
+
+    def cells(rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Tensor:
+        at = torch.from_numpy(rows * map_Dhw.shape[2] + columns)
+        return flat_Dc.index_select(1, at.to(map_Dhw.device))
+
+    top_Dn = cells(low_y, low_x) * (1 - wx) + cells(low_y, high_x) * wx
+    bottom_Dn = cells(high_y, low_x) * (1 - wx) + cells(high_y, high_x) * wx
     return (top_Dn * (1 - wy) + bottom_Dn * wy).T
 
 

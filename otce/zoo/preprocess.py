@@ -25,7 +25,7 @@ def to_input(
         (B, 3, h, w) float32.
     """
     stacked = torch.from_numpy(np.stack(images)).to(device)
-    pixels_BCHW = stacked.permute(0, 3, 1, 2).to(torch.float32) / 255
+    pixels_BCHW = stacked.permute(0, 3, 1, 2).to(torch.float32).div_(255)
     if preprocessing.size_px is not None and preprocessing.size_px != pixels_BCHW.shape[2:]:
         pixels_BCHW = functional.interpolate(
             pixels_BCHW, size=preprocessing.size_px, mode="bilinear", antialias=True
@@ -36,4 +36,4 @@ def to_input(
         torch.tensor(values, device=device).view(1, 3, 1, 1)
         for values in (preprocessing.mean, preprocessing.std)
     )
-    return ((pixels_BCHW - mean) / std).contiguous()
+    return pixels_BCHW.sub_(mean).div_(std).contiguous()
