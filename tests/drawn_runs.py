@@ -1,0 +1,122 @@
+"""Tables of runs that never happened, and the pages rendered from them."""
+
+import re
+from html import unescape
+from html.parser import HTMLParser
+
+import numpy as np
+
+from otce import tables
+from otce.ranking import summarize
+from otce.report import render
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "</svg></style></title><b onmouseover='x'>",
+    "{{ 7 * 191 }}{% raw %}",
+    "$\\frac{1}{$ %s & \x0b\x00\n名前",
+    "x" * 300,
+)
+CONFUSED = np.array([[0.558, 0.02], [0.042, 0.38]])
+"""P(Y_s, Y_t) of the classes road and grass: road is served by road with 0.558 / 0.6."""
+
+
+def scored(model, target, joint, *, repetitions=2, classes=("road", "grass"), **columns):
+    """Rows of SCORES and JOINTS of a pair; later repetitions shift a little mass."""
+    scores, joints = [], []
+    for repetition in range(repetitions):
+        joint = joint + 1e-4 * repetition * np.array([[1, -1], [-1, 1]])
+        entropy = -(joint * np.log(joint / joint.sum(1, keepdims=True))).sum()
+        share = joint.sum(0)
+        target_entropy = -(share * np.log(share)).sum()
+        pair = {
+            "pair_fingerprint": f"{model}/{target}",
+            "source_model": model,
+            "target_dataset": target,
+            "repetition": repetition,
+        }
+        scores.append(
+            dict.fromkeys(tables.SCORES.names)
+            | pair
+            | {"metric": "otce", "preset": "default", "source_dataset": f"{model}-data"}
+            | {"otce": -entropy, "target_entropy": target_entropy, "n_iter": 100 + repetition}
+            | {
+                "normalized": 1 - entropy / target_entropy,
+                "marginal_error": 9e-4 / (repetition + 1),
+            }
+            | {"n_source_px": 1000, "n_target_px": 1000, "degenerate": "none"}
+            | columns
+        )
+        joints += [
+            pair
+            | {"source_class": s, "source_class_name": classes[s], "probability": joint[s, t]}
+            | {"target_class": t, "target_class_name": classes[t]}
+            for s in range(2)
+            for t in range(2)
+        ]
+    return scores, joints
+
+
+def failure(model, target, **columns):
+    return {
+        "source_model": model,
+        "target_dataset": target,
+        "stage": "solve",
+        "repetition": None,
+        "error_class": "TransportError",
+        "transient": False,
+        "attempts": 1,
+        "message": "marginal error 0.5 after 10 iterations; raise score.max_iterations",
+    } | columns
+
+
+def page(*pairs, failures=(), **manifest):
+    scores = tables.table([row for rows, _ in pairs for row in rows], tables.SCORES)
+    return render(
+        manifest=manifest,
+        scores=scores,
+        summary=summarize(scores),
+        joints=tables.table([row for _, rows in pairs for row in rows], tables.JOINTS),
+        failures=tables.table(list(failures), tables.FAILURES),
+    )
+
+
+def text_of(html):
+    body = re.sub(r"<(style|svg).*?</\1>", "", html, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", unescape(re.sub(r"</?(?:b|span|a)\b[^>]*>", "", body)))
+
+
+def blurred(joint, amount):
+    return (1 - amount) * joint + amount * np.outer(joint.sum(1), joint.sum(0))
+
+
+def street_run(models=3, targets=("bay",), repetitions=3, **manifest):
+    return page(
+        *(
+            scored(
+                f"model-{m:02d}",
+                target,
+                blurred(CONFUSED, m / (models + 2)),
+                repetitions=repetitions,
+            )
+            for target in targets
+            for m in range(models)
+        ),
+        **manifest,
+    )
+
+
+class Tags(HTMLParser):
+    """Collects what a browser would act on."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.found, self.attributes, self.ids, self.anchors = set(), set(), [], set()
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+        self.ids += [value for name, value in attrs if name == "id"]
+        self.anchors |= {value[1:] for name, value in attrs if name == "href" and value[:1] == "#"}
