@@ -21,7 +21,7 @@ from otce.errors import (
 
 if TYPE_CHECKING:
     from otce.config_file import load_config
-    from otce.scores.otce import Score, score_pixels
+    from otce.scores.otce import Score, score_draws, score_epsilons, score_pixels
 
 __all__ = [
     "ClusterError",
@@ -33,12 +33,16 @@ __all__ = [
     "StoreError",
     "TransportError",
     "load_config",
+    "score_draws",
+    "score_epsilons",
     "score_pixels",
 ]
 
 # Loaded on first use: torch and POT take seconds, which the command's help must not.
 _LAZY = {
     "Score": "otce.scores.otce",
+    "score_draws": "otce.scores.otce",
+    "score_epsilons": "otce.scores.otce",
     "score_pixels": "otce.scores.otce",
     "load_config": "otce.config_file",
 }

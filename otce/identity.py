@@ -7,7 +7,7 @@ from otce.config import RunConfig
 from otce.fingerprint import fingerprint
 from otce.tables import SCHEMA_VERSION
 
-SCORE_VERSION: Final = 1
+SCORE_VERSION: Final = 2
 """Raised whenever the score of equal pixels changes."""
 SAMPLING_VERSION: Final = 1
 """Raised whenever the drawn pixels of an equal data set change."""

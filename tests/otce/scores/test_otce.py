@@ -234,10 +234,16 @@ def test_presets_run_and_are_named(name):
     assert preset_name(**recipe | {"epsilon": 0.2}) == "custom"
 
 
-def test_auto_and_pot_are_one_solver():
+@pytest.mark.parametrize("class_weights", WEIGHTS)
+def test_our_solver_and_pot_agree(class_weights):
     draw = clouds(8)
-    auto, pot = (score_pixels(*draw.arguments, solver=solver) for solver in ("auto", "pot"))
-    assert auto.otce == pot.otce
+    auto, pot = (
+        score_pixels(*draw.arguments, solver=solver, class_weights=class_weights, tolerance=1e-9)
+        for solver in ("auto", "pot")
+    )
+    assert auto.otce == pytest.approx(pot.otce, abs=1e-7)
+    assert auto.transport_cost == pytest.approx(pot.transport_cost, abs=1e-7)
+    np.testing.assert_allclose(auto.pixel_risk, pot.pixel_risk, atol=1e-8)
 
 
 def test_low_epsilon_is_exact_transport():

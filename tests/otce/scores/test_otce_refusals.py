@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otce import transport
 from otce.errors import DataError, TransportError
 from otce.scores import score_pixels
+from otce.transport import pot
 from tests.drawn import Draw, clouds, entropy, separated
 
 RIGHT = ([[0.0], [1.0]], [0, 1], [[0.0], [1.0]], [0, 1])
@@ -88,7 +88,7 @@ def test_an_unsolved_coupling_is_an_error_that_says_what_to_do():
 
 
 def test_a_simplex_without_proof_is_an_error(monkeypatch):
-    monkeypatch.setattr(transport, "_EMD_ITERATIONS", 1)
+    monkeypatch.setattr(pot, "_EMD_ITERATIONS", 1)
     with pytest.raises(TransportError, match=r"is not solved: .* \(solver emd"):
         score_pixels(*clouds(0).arguments, solver="emd")
 

@@ -1,18 +1,13 @@
-"""Couplings between source and target pixels, each with a certificate.
+"""POT's solvers of the balanced problem: the oracles that our own is tested against.
 
-Legend: `N` source pixels, `M` target pixels, `D` feature dimensions, `S` rows of a thin matrix
-(one-hot source labels). `a_N`, `b_M` are pixel weights that sum to 1, `cost_NM` squared distances,
-`f_N`, `g_M` dual potentials in cost units.
-
-The balanced plan is argmin <C, P> - epsilon H(P) over the couplings of a and b (arXiv 2109.15242,
-eq. for pi*); the semi-relaxed one keeps only b. Nobody needs the N x M plan itself: what is read
-off it are its products with thin matrices.
+Legend: `N` source pixels, `M` target pixels, `D` feature dimensions, `S` columns of the thin
+matrix. `a_N`, `b_M` are pixel weights that sum to 1, `cost_NM` squared distances, `f_N`, `g_M` dual
+potentials in cost units.
 """
 
 import math
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 import ot
@@ -20,33 +15,14 @@ import torch
 from torch import Tensor
 
 from otce.errors import TransportError
+from otce.transport.coupling import Coupling
 
 _LEVEL_FACTOR: Final = 4.0
 _LEVEL_ITERATIONS: Final = 30
 _BLOCK_ITERATIONS: Final = 100
 _EMD_ITERATIONS: Final = 10_000_000
-_COLUMNS_AT_ONCE: Final = 2_000_000
 # Rounding leaves errors of about 1e-15 of the largest cost, which must stay small to epsilon.
 _MOST_EPSILONS: Final = 1e12
-
-
-@dataclass(frozen=True)
-class Coupling:
-    """What is read off a plan, and how good the plan is.
-
-    Attributes:
-        mass_SM: (S, M) float64, plan mass that each target pixel receives from each source class.
-        cost: <C, plan>, at least 0, in units of the cost.
-        marginal_error: L1 error of both marginals, at least 0.
-        n_iterations: solver iterations; 0 for solvers without.
-        converged: whether `marginal_error` is within the tolerance.
-    """
-
-    mass_SM: Tensor
-    cost: float
-    marginal_error: float
-    n_iterations: int
-    converged: bool
 
 
 def squared_distances(source_ND: Tensor, target_MD: Tensor, *, epsilon: float) -> Tensor:
@@ -83,7 +59,7 @@ def squared_distances(source_ND: Tensor, target_MD: Tensor, *, epsilon: float) -
     return cost_NM
 
 
-def balanced(
+def sinkhorn(
     cost_NM: Tensor,
     a_N: Tensor,
     b_M: Tensor,
@@ -113,7 +89,7 @@ def balanced(
     Example:
         >>> half = torch.full((2,), 0.5, dtype=torch.float64)
         >>> cost = torch.tensor([[0.0, 1.0], [1.0, 0.0]], dtype=torch.float64)
-        >>> found = balanced(cost, half, half, torch.eye(2, dtype=torch.float64), epsilon=0.05,
+        >>> found = sinkhorn(cost, half, half, torch.eye(2, dtype=torch.float64), epsilon=0.05,
         ...                  tolerance=1e-6, max_iterations=1000)
         >>> found.mass_SM.round(decimals=6).tolist(), found.converged
         ([[0.5, 0.0], [0.0, 0.5]], True)
@@ -170,45 +146,6 @@ def exact(cost_NM: Tensor, a_N: Tensor, b_M: Tensor, thin_NS: Tensor) -> Couplin
         n_iterations=0,
         converged=log["warning"] is None,
     )
-
-
-def semi_relaxed(
-    source_ND: Tensor,
-    target_MD: Tensor,
-    a_N: Tensor,
-    b_M: Tensor,
-    thin_NS: Tensor,
-    *,
-    epsilon: float,
-) -> Coupling:
-    """Couple with only the target marginal fixed: one softmax, no iterations, streamed.
-
-    Column j of the plan is b_j softmax_i(-C_ij / epsilon + log a_i).
-
-    Args:
-        source_ND: (N, D) float64 source features.
-        target_MD: (M, D) float64 target features.
-        a_N: (N,) source weights, positive.
-        b_M: (M,) target weights, sum 1.
-        thin_NS: (N, S) matrix to multiply the plan with.
-        epsilon: regularisation in units of the cost, positive.
-
-    Returns:
-        The coupling, always converged.
-
-    Raises:
-        TransportError: the distances are not finite, or too large for this epsilon.
-    """
-    at_once = max(1, _COLUMNS_AT_ONCE // len(source_ND))
-    masses, cost = [], 0.0
-    for part_MD, part_b_M in zip(target_MD.split(at_once), b_M.split(at_once), strict=True):
-        cost_NM = squared_distances(source_ND, part_MD, epsilon=epsilon)
-        plan_NM = torch.softmax(a_N.log()[:, None] - cost_NM / epsilon, dim=0) * part_b_M
-        masses.append(thin_NS.T @ plan_NM)
-        cost += float((plan_NM * cost_NM).sum())
-    mass_SM = torch.cat(masses, dim=1)
-    error = float((mass_SM.sum(0) - b_M).abs().sum())
-    return Coupling(mass_SM, cost, error, n_iterations=0, converged=True)
 
 
 def _levels(mean_cost: float, epsilon: float) -> Iterator[float]:

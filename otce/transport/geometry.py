@@ -1,0 +1,216 @@
+"""Pixels of both sides in units in which epsilon is 1, and the passes over all their distances.
+
+Legend: `N` source pixels, `M` target pixels, `D` feature dimensions, `B` rows of a tile. In these
+units the cost of a pair is |x - y|^2 / 2 nats; at temperature `t` its logit is
+(g - |y|^2 / 2 + x . y) / t, up to a constant of its row. `a_N`, `b_M` are weights that sum to 1,
+`f_N`, `g_M` potentials in nats. A plan is P = a exp((f + g - C) / t) b.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import torch
+from torch import Tensor
+
+from otce.errors import TransportError
+
+_MOST_NATS: Final = 1e12
+"""Rounding leaves errors of about 1e-15 of the largest cost, which must stay small to 1 nat."""
+_MOST_NOISE_NATS: Final = 1e-3
+_SINGLE_ROUNDING: Final = 2.0**-23
+_SMALL: Final = 1 << 20
+"""Pairs up to which float64 costs nothing worth saving."""
+_TIGHTEST_SINGLE: Final = 1e-5
+"""Tolerance below which rounding to half and single precision would show."""
+_LOWEST_NATS: Final = {torch.float64: -600.0, torch.float32: -60.0}
+"""Lower logits would become denormal numbers, which cost a hundred times the time of others."""
+_TILE_BYTES: Final = {"cpu": 1 << 23, "cuda": 1 << 28}
+
+
+class Tile(NamedTuple):
+    """Some rows of the logits, each less its largest, and cut where they no longer count."""
+
+    rows: slice
+    logits_BM: Tensor
+    largest_B: Tensor
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Pixels and weights of one transport problem.
+
+    Attributes:
+        x_ND: (N, D) source features in units of sqrt(epsilon / 2).
+        y_MD: (M, D) target features in the same units.
+        a_N: (N,) float64 source weights, positive, sum 1.
+        b_M: (M,) float64 target weights, positive, sum 1.
+        work: type that tiles are computed in: float64, or float32 where that loses nothing.
+    """
+
+    x_ND: Tensor
+    y_MD: Tensor
+    a_N: Tensor
+    b_M: Tensor
+    work: torch.dtype
+
+    @classmethod
+    def of(
+        cls,
+        source_ND: Tensor,
+        target_MD: Tensor,
+        a_N: Tensor,
+        b_M: Tensor,
+        *,
+        epsilon: float,
+        tolerance: float,
+    ) -> "Geometry":
+        """Scale a problem to epsilon 1 and choose the precision that it needs.
+
+        Args:
+            source_ND: (N, D) float64 source features, centred together with the target's.
+            target_MD: (M, D) float64 target features.
+            a_N: (N,) source weights, positive, sum 1.
+            b_M: (M,) target weights, positive, sum 1.
+            epsilon: regularisation in units of the squared distance, positive.
+            tolerance: L1 marginal error that will be asked for.
+
+        Returns:
+            The geometry.
+
+        Raises:
+            TransportError: distances are not finite, or so large that differences of epsilon are
+                lost to rounding even in float64.
+        """
+        unit = (2 / epsilon) ** 0.5
+        x_ND, y_MD = source_ND * unit, target_MD * unit
+        norms = [side.square().sum(1) for side in (x_ND, y_MD)]
+        largest = sum(float(norm.max()) ** 0.5 for norm in norms) ** 2 / 2
+        if not largest <= _MOST_NATS:
+            raise TransportError(
+                f"squared feature distances reach {largest * epsilon:.3g}, beyond the "
+                f"{_MOST_NATS:.0e} epsilons ({epsilon:g}) that float64 resolves; scale the "
+                "features, for example with feature_scaling: standardize, or raise epsilon"
+            )
+        noise_nats = _SINGLE_ROUNDING * float(a_N @ norms[0] + b_M @ norms[1]) / 2
+        is_precise = len(x_ND) * len(y_MD) <= _SMALL or tolerance < _TIGHTEST_SINGLE
+        logits = torch.float64 if is_precise or noise_nats > _MOST_NOISE_NATS else torch.float32
+        work = torch.float64 if is_precise else torch.float32
+        return cls(x_ND.to(logits), y_MD.to(logits), a_N, b_M, work)
+
+    @property
+    def mean_cost(self) -> float:
+        """Mean cost over all pairs, weighted, in nats."""
+        x_ND, y_MD = self.x_ND.double(), self.y_MD.double()
+        squares = self.a_N @ x_ND.square().sum(1) + self.b_M @ y_MD.square().sum(1)
+        return float(squares / 2 - (self.a_N @ x_ND) @ (self.b_M @ y_MD))
+
+    @property
+    def typical_cost(self) -> float:
+        """Median cost of some pairs, in nats."""
+        x_ND, y_MD = (side[:: max(1, len(side) // 200)].double() for side in (self.x_ND, self.y_MD))
+        return float(torch.cdist(x_ND, y_MD).square().median() / 2)
+
+    @property
+    def is_small(self) -> bool:
+        """Whether float64 passes over all pairs cost next to nothing."""
+        return len(self.x_ND) * len(self.y_MD) <= _SMALL
+
+    @property
+    def half_norms(self) -> Tensor:
+        """|x|^2 / 2, the part of the cost that only rows have; (N,) float64 nats."""
+        return self.x_ND.double().square().sum(1) / 2
+
+    def transposed(self) -> "Geometry":
+        """Exchange source and target."""
+        return Geometry(self.y_MD, self.x_ND, self.b_M, self.a_N, self.work)
+
+    def seen_from(self, coarse: "Geometry") -> "Geometry":
+        """All target pixels as sources, the source pixels of a coarse problem as targets."""
+        return Geometry(self.y_MD, coarse.x_ND, self.b_M, coarse.a_N, self.work)
+
+    def coarse(self, pixels: int) -> "Geometry":
+        """Let at most `pixels` pixels a side stand for all: each takes the weight of those nearest.
+
+        Args:
+            pixels: most pixels a side.
+
+        Returns:
+            A smaller problem whose potentials resemble this one's.
+        """
+        x_ND, a_N = _representatives(self.x_ND, self.a_N, pixels)
+        y_MD, b_M = _representatives(self.y_MD, self.b_M, pixels)
+        return Geometry(x_ND, y_MD, a_N, b_M, self.work)
+
+    def tiles(self, g_M: Tensor, t: float, *, rows_at_once: int | None = None) -> Iterator[Tile]:
+        """Pass over all logits, computed anew, some rows at a time.
+
+        Args:
+            g_M: (M,) float64 target potentials in nats.
+            t: temperature, at least 1.
+            rows_at_once: rows of a tile; by default what fits the cache.
+
+        Yields:
+            Tiles of logits at most 0, in a buffer that the next one overwrites.
+        """
+        count = rows_at_once or self.rows_at_once
+        kind, lowest = self.x_ND.dtype, _LOWEST_NATS[self.work]
+        bias_M = ((g_M - self.y_MD.double().square().sum(1) / 2) / t).to(kind)
+        y_DM = self.y_MD.T
+        buffer = torch.empty(min(count, len(self.x_ND)), len(g_M), dtype=kind, device=g_M.device)
+        for start in range(0, len(self.x_ND), count):
+            x_BD = self.x_ND[start : start + count]
+            logits_BM = torch.addmm(bias_M, x_BD, y_DM, alpha=1 / t, out=buffer[: len(x_BD)])
+            largest_B = logits_BM.amax(dim=1)
+            logits_BM = logits_BM.sub_(largest_B[:, None]).to(self.work).clamp_(min=lowest)
+            yield Tile(slice(start, start + len(x_BD)), logits_BM, largest_B.double())
+
+    @property
+    def rows_at_once(self) -> int:
+        """Rows of a tile that fits the cache (or keeps a card busy)."""
+        row_bytes = self.x_ND.element_size() * len(self.y_MD)
+        return max(1, _TILE_BYTES.get(self.x_ND.device.type, 1 << 23) // row_bytes)
+
+    def softmin(self, g_M: Tensor, t: float) -> Tensor:
+        """Take the source potentials that fit target potentials: every row then sums to its weight.
+
+        Args:
+            g_M: (M,) float64 target potentials in nats.
+            t: temperature.
+
+        Returns:
+            (N,) float64 source potentials in nats.
+        """
+        weight_M = self.b_M.to(self.work)
+        parts = [
+            largest_B + (logits_BM.exp_() @ weight_M).double().log()
+            for _, logits_BM, largest_B in self.tiles(g_M, t)
+        ]
+        return self.half_norms - t * torch.cat(parts)
+
+    def exact_columns(self, g_M: Tensor, t: float) -> Tensor:
+        """Take one Sinkhorn step in the log domain, where nothing over- or underflows.
+
+        Args:
+            g_M: (M,) float64 target potentials in nats.
+            t: temperature.
+
+        Returns:
+            (M,) float64 target potentials with which no column is empty.
+        """
+        return self.transposed().softmin(self.softmin(g_M, t), t)
+
+
+def _representatives(x_ND: Tensor, a_N: Tensor, pixels: int) -> tuple[Tensor, Tensor]:
+    if len(x_ND) <= pixels:
+        return x_ND, a_N
+    # A heavy pixel stands for much of the mass, so it is rather taken than left.
+    generator = torch.Generator().manual_seed(0)
+    chosen = torch.multinomial(a_N.cpu(), pixels, generator=generator).to(a_N.device)
+    few = x_ND[chosen]
+    half_n = few.square().sum(1) / 2
+    nearest = torch.cat([(part @ few.T - half_n).argmax(1) for part in x_ND.split(1000)])
+    weight_n = torch.zeros(pixels, dtype=a_N.dtype, device=a_N.device)
+    weight_n.index_add_(0, nearest, a_N)
+    kept = weight_n > 0
+    return few[kept], weight_n[kept]

@@ -1,0 +1,76 @@
+"""The coupling whose source marginal is free: one softmax, no iterations, streamed.
+
+Legend: `N` source pixels, `M` target pixels, `B` target pixels of a tile, `S` columns of the thin
+matrix, `D` feature dimensions.
+"""
+
+import torch
+from torch import Tensor
+
+from otce.transport.coupling import Coupling
+from otce.transport.geometry import Geometry
+
+
+def semi_relaxed(
+    source_ND: Tensor,
+    target_MD: Tensor,
+    a_N: Tensor,
+    b_M: Tensor,
+    thin_NS: Tensor,
+    *,
+    epsilon: float,
+    tolerance: float = 1e-3,
+) -> Coupling:
+    """Couple with only the target marginal fixed; column j is b_j softmax_i(log a_i - C_ij / eps).
+
+    Args:
+        source_ND: (N, D) float64 source features.
+        target_MD: (M, D) float64 target features; both centred.
+        a_N: (N,) float64 source weights, positive.
+        b_M: (M,) float64 target weights, sum 1.
+        thin_NS: (N, S) float64 matrix to multiply the plan with.
+        epsilon: regularisation in units of the cost, positive.
+        tolerance: below 1e-5 everything is computed in float64.
+
+    Returns:
+        The coupling, always converged. No N x M array is made.
+
+    Raises:
+        TransportError: the distances are not finite, or too large for this epsilon.
+
+    Example:
+        >>> points = torch.tensor([[0.0], [1.0]], dtype=torch.float64)
+        >>> half = torch.full((2,), 0.5, dtype=torch.float64)
+        >>> eye = torch.eye(2, dtype=torch.float64)
+        >>> found = semi_relaxed(points, points[:1], half, half[:1] * 2, eye, epsilon=0.5)
+        >>> found.mass_SM.round(decimals=6).tolist()
+        [[0.880797], [0.119203]]
+    """
+    geometry = Geometry.of(
+        source_ND, target_MD, a_N, b_M, epsilon=epsilon, tolerance=tolerance
+    ).transposed()
+    log_a_N = a_N.log()
+    thin = torch.column_stack([thin_NS, torch.ones_like(a_N), log_a_N]).to(geometry.work)
+    half_y_M = geometry.half_norms
+    mass_MS = b_M.new_empty(len(b_M), thin_NS.shape[1])
+    cost_M, g_M = torch.empty_like(b_M), torch.empty_like(b_M)
+    # One buffer for all tiles: new ones between results that stay would tear the heap to pieces.
+    buffer = thin.new_empty(geometry.rows_at_once, len(a_N))
+    for rows, logits_BN, largest_B in geometry.tiles(log_a_N, 1.0):
+        plan_BN = torch.exp(logits_BN, out=buffer[: len(logits_BN)])
+        products_BP = (plan_BN @ thin).double()
+        sums_B = products_BP[:, -2]
+        # C = |y|^2 / 2 + log a - logit, and the logit is largest + log plan.
+        logit_B = largest_B + logits_BN.mul_(plan_BN).sum(1).double() / sums_B
+        cost_M[rows] = half_y_M[rows] + products_BP[:, -1] / sums_B - logit_B
+        mass_MS[rows] = products_BP[:, :-2] * (b_M[rows] / sums_B)[:, None]
+        g_M[rows] = half_y_M[rows] - largest_B - sums_B.log()
+    return Coupling(
+        mass_SM=mass_MS.T,
+        cost=max(float(b_M @ cost_M), 0.0) * epsilon,
+        marginal_error=0.0,
+        n_iterations=0,
+        converged=True,
+        f_N=torch.zeros_like(a_N),
+        g_M=epsilon * g_M,
+    )

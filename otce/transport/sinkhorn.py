@@ -1,0 +1,240 @@
+"""Balanced entropic transport at one or several epsilons, certain in every regime.
+
+The dual is climbed along falling temperatures (epsilon scaling): first on a thousand pixels a side
+that stand for all, then on all pixels with the dense kernel, then, once few entries matter, on
+those alone. Every level is solved by Sinkhorn's map under Anderson acceleration. What ends a
+problem is a pass over all pairs: its L1 marginal error is the certificate, an upper bound.
+
+Sources: Cuturi, "Sinkhorn distances", NIPS 2013; Schmitzer, "Stabilized sparse scaling algorithms
+for entropy regularized transport problems", SIAM J. Sci. Comput. 41 (2019). Legend: `N` source
+pixels, `M` target pixels, `D` feature dimensions, `S` columns of the thin matrix; temperatures `t`
+are multiples of the smallest epsilon, potentials are in units of that epsilon (nats).
+"""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from otce.transport.coupling import Coupling
+from otce.transport.dense import DenseKernel, Products
+from otce.transport.fixed_point import Step, accelerate
+from otce.transport.geometry import Geometry
+from otce.transport.sparse import SparseKernel, entries
+
+_COARSE_PIXELS: Final = 1000
+_HANDOVER: Final = 64.0
+"""Typical cost, in temperatures, down to which coarse potentials start all pixels well."""
+_DENSE_COOLING: Final = 2.0
+_COOLING: Final = 4.0
+_LOOSE: Final = 0.01
+"""Marginal error that ends a level on the way."""
+_LOOSE_DENSE: Final = 0.05
+"""The same where every step is a pass over the dense kernel of all pixels."""
+_COARSE_TOLERANCE: Final = 0.01
+_COARSE_STEPS: Final = 100
+_SLACK_NATS: Final = 8.0
+_FINAL_SLACK_NATS: Final = 14.0
+_TRUSTED_STEPS: Final = 300
+"""Steps after which the entries that matter are chosen anew."""
+_REACH_NATS: Final = 50.0
+_LONGEST_STEP_NATS: Final = 40.0
+
+
+def balanced(
+    source_ND: Tensor,
+    target_MD: Tensor,
+    a_N: Tensor,
+    b_M: Tensor,
+    thin_NS: Tensor,
+    *,
+    epsilons: Sequence[float],
+    tolerance: float,
+    max_iterations: int,
+) -> list[Coupling]:
+    """Solve the balanced entropic problem at every epsilon, in one warm-started descent.
+
+    argmin <C, P> - epsilon H(P) over the couplings of a and b (arXiv 2109.15242, eq. for pi*).
+
+    Args:
+        source_ND: (N, D) float64 source features.
+        target_MD: (M, D) float64 target features; both centred, so that little is lost to
+            cancellation.
+        a_N: (N,) float64 source weights, positive, sum 1.
+        b_M: (M,) float64 target weights, positive, sum 1.
+        thin_NS: (N, S) float64 matrix to multiply the plan with.
+        epsilons: regularisations in units of the squared distance, positive, at least one.
+        tolerance: largest L1 marginal error of a solved plan.
+        max_iterations: most passes over the kernel of all pixels for one epsilon.
+
+    Returns:
+        One coupling an epsilon, in the given order; the target marginal is exact.
+
+    Raises:
+        TransportError: the distances are not finite, or too large for the smallest epsilon.
+
+    Example:
+        >>> half = torch.full((2,), 0.5, dtype=torch.float64)
+        >>> points = torch.tensor([[0.0], [1.0]], dtype=torch.float64)
+        >>> (found,) = balanced(points, points, half, half, torch.eye(2, dtype=torch.float64),
+        ...                     epsilons=[0.05], tolerance=1e-6, max_iterations=1000)
+        >>> found.mass_SM.round(decimals=6).tolist(), found.converged
+        ([[0.5, 0.0], [0.0, 0.5]], True)
+    """
+    smallest = min(epsilons)
+    geometry = Geometry.of(source_ND, target_MD, a_N, b_M, epsilon=smallest, tolerance=tolerance)
+    stops = sorted({epsilon / smallest for epsilon in epsilons}, reverse=True)
+    descent = _Descent(geometry, stops[0])
+    found = {}
+    for stop in stops:
+        products, steps = descent.to(stop, thin_NS, tolerance, max_iterations)
+        found[stop] = Coupling(
+            mass_SM=products.mass_SM,
+            cost=products.cost * smallest,
+            marginal_error=products.error,
+            n_iterations=steps,
+            converged=products.error <= tolerance,
+            f_N=products.f_N * smallest,
+            g_M=products.g_M * smallest,
+        )
+    return [found[epsilon / smallest] for epsilon in epsilons]
+
+
+class _Descent:
+    """Potentials of one problem on their way down the temperatures.
+
+    In haste they start from few pixels and follow the entries that matter. When that loses the way
+    (far groups of unequal mass, hardly connected), and for small problems, they go with care: all
+    pixels from the top, no entry left out, every level opened by a step in the log domain.
+    """
+
+    def __init__(self, geometry: Geometry, first_stop: float) -> None:
+        self._geometry = geometry
+        if geometry.is_small:
+            self._go_carefully(first_stop)
+            return
+        self._restart(is_careful=False)
+        few = geometry.coarse(_COARSE_PIXELS)
+        self._hot = max(first_stop, few.typical_cost / _HANDOVER)
+        f_n = _Descent(few, first_stop).source_potentials(self._hot)
+        self._g_M = geometry.seen_from(few).softmin(f_n, self._hot)
+
+    def _go_carefully(self, stop: float) -> None:
+        self._restart(is_careful=True)
+        self._hot = max(stop, self._geometry.mean_cost / 2)
+        self._g_M = torch.zeros_like(self._geometry.b_M)
+
+    def _restart(self, *, is_careful: bool) -> None:
+        self._is_careful, self._is_lost = is_careful, False
+        self._sparse: SparseKernel | None = None
+        self._path: list[tuple[float, Tensor]] = []
+
+    def to(
+        self, stop: float, thin_NS: Tensor, tolerance: float, max_steps: int
+    ) -> tuple[Products, int]:
+        """Go down to a temperature; return the products there and the passes taken."""
+        taken = 0
+        while True:
+            t = max(self._hot, stop)
+            loose = _LOOSE_DENSE if self._is_costly else _LOOSE
+            taken += self._solve(t, loose if t > stop else tolerance, max(max_steps - taken, 1))
+            if self._is_lost:
+                self._go_carefully(stop)
+            elif t == stop:
+                products = self._products(stop, thin_NS)
+                if products.error <= tolerance or taken >= max_steps:
+                    return products, taken
+
+    def source_potentials(self, t: float) -> Tensor:
+        """Go down to a temperature roughly; return the source potentials there."""
+        while self._hot > t:
+            self._solve(self._hot, _COARSE_TOLERANCE, _COARSE_STEPS)
+        self._solve(t, _COARSE_TOLERANCE, _COARSE_STEPS)
+        return self._geometry.softmin(self._g_M, t)
+
+    @property
+    def _is_costly(self) -> bool:
+        """Whether a step reads the kernel of all pixels of a large problem."""
+        return self._sparse is None and not self._geometry.is_small
+
+    def _solve(self, t: float, tolerance: float, max_steps: int) -> int:
+        """Climb the dual at one temperature; return the passes taken."""
+        geometry = self._geometry
+        self._predict(t)
+        taken, trusted, error = 0, _TRUSTED_STEPS, math.inf
+        while True:
+            self._kernel = self._kernel_at(t)
+            point = accelerate(
+                partial(_sinkhorn_map, self._kernel, geometry),
+                torch.zeros_like(geometry.b_M),
+                geometry.b_M,
+                tolerance=tolerance,
+                max_steps=min(max_steps - taken, trusted),
+                reach=_REACH_NATS,
+            )
+            taken += point.n_steps
+            self._w_M = geometry.b_M * point.h_M.exp()
+            self._g_M = self._g_M + t * point.h_M
+            if point.error <= tolerance or taken >= max_steps:
+                break
+            if not self._is_careful and not point.error < error / 2 and taken >= _TRUSTED_STEPS:
+                self._is_lost = True
+                break
+            error = min(error, point.error)
+            if self._sparse is None:
+                self._g_M = geometry.exact_columns(self._g_M, t)
+            else:
+                # Entries that were left out may be what is missing: look again, and longer.
+                self._sparse, trusted = None, 2 * trusted
+        self._path = [*self._path[-1:], (t, self._g_M)]
+        self._hot = t / (_COOLING if self._is_careful or self._sparse else _DENSE_COOLING)
+        return taken
+
+    def _predict(self, t: float) -> None:
+        """Follow the line of the potentials through the last two temperatures; it bends little."""
+        temperatures = {before for before, _ in self._path} | {t}
+        if len(temperatures) == 3:  # noqa: PLR2004
+            (hotter, first_M), (hot, second_M) = self._path
+            self._g_M = second_M + (t - hot) / (hot - hotter) * (second_M - first_M)
+
+    def _kernel_at(self, t: float) -> DenseKernel | SparseKernel:
+        geometry = self._geometry
+        if self._is_careful:
+            self._g_M = geometry.exact_columns(self._g_M, t)
+        elif self._sparse is None and self._path:
+            found = entries(geometry, self._g_M, t, slack=_SLACK_NATS)
+            self._sparse = SparseKernel(geometry, found) if found else None
+        if self._sparse is None:
+            return DenseKernel(geometry, self._g_M, t)
+        self._g_M = self._sparse.cool(self._g_M, t)
+        return self._sparse
+
+    def _products(self, t: float, thin_NS: Tensor) -> Products:
+        """Read the plan off, with an error that counts all pairs."""
+        if self._sparse is None:
+            return self._kernel.products(self._w_M, thin_NS)
+        found = entries(self._geometry, self._g_M, t, slack=_FINAL_SLACK_NATS)
+        if found is None:
+            self._sparse = None
+            self._g_M = self._geometry.exact_columns(self._g_M, t)
+            return DenseKernel(self._geometry, self._g_M, t).products(self._geometry.b_M, thin_NS)
+        self._sparse = SparseKernel(self._geometry, found)
+        self._g_M = self._sparse.cool(self._g_M, t)
+        products = self._sparse.products(self._geometry.b_M, thin_NS)
+        return products._replace(error=max(products.error, found.full_error))
+
+
+def _sinkhorn_map(kernel: DenseKernel | SparseKernel, geometry: Geometry, h_M: Tensor) -> Step:
+    """Scale rows, then columns, to their weights, in one pass."""
+    a_N, b_M = geometry.a_N, geometry.b_M
+    u_N, mass_M = kernel.sweep(b_M * h_M.exp())
+    change_M = (b_M / mass_M).log().clamp(-_LONGEST_STEP_NATS, _LONGEST_STEP_NATS)
+    return Step(
+        next_M=h_M + change_M,
+        error=float((mass_M - b_M).abs().sum()),
+        # The dual, but for a constant: what rows pay is -log of their sums, log u less log a.
+        height=float(b_M @ h_M + a_N @ u_N.log()),
+    )
