@@ -107,8 +107,8 @@ def _mixed(memory: list[tuple[Tensor, Tensor]]) -> Tensor:
     gram_HH = changed_MH.T @ changed_MH
     gram_HH += _REGULAR * torch.eye(len(gram_HH)).to(gram_HH)
     factor_HH, info = torch.linalg.cholesky_ex(gram_HH)
-    if int(info):
-        return points[-1]
     share_H = torch.cholesky_solve((changed_MH.T @ residuals[-1])[:, None], factor_HH)
-    mixed_M: Tensor = points[-1] - (moved_MH @ share_H)[:, 0]
-    return mixed_M
+    mixed_M = points[-1] - (moved_MH @ share_H)[:, 0]
+    # Residuals that never change say nothing of where they would vanish.
+    is_sound = not int(info) and bool(mixed_M.isfinite().all())
+    return mixed_M if is_sound else points[-1]

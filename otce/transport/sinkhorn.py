@@ -96,7 +96,7 @@ def balanced(
             cost=products.cost * smallest,
             marginal_error=products.error,
             n_iterations=steps,
-            converged=products.error <= tolerance,
+            converged=products.error <= tolerance and math.isfinite(products.cost),
             f_N=products.f_N * smallest,
             g_M=products.g_M * smallest,
         )
