@@ -47,15 +47,15 @@ class DenseKernel:
         geometry: the problem.
         g_M: (M,) float64 target potentials in nats.
         t: temperature.
+        kind: type in which entries are kept, if their buffer fits.
     """
 
-    def __init__(self, geometry: Geometry, g_M: Tensor, t: float) -> None:
+    def __init__(self, geometry: Geometry, g_M: Tensor, t: float, kind: torch.dtype) -> None:
         self._geometry = geometry
         self._g_M = g_M
         self._t = t
         n, m = len(geometry.x_ND), len(g_M)
         work = geometry.work
-        kind = torch.half if work == torch.float32 else work
         self._headroom = _HALF_HEADROOM_NATS if kind == torch.half else 0.0
         self._kept: Tensor | None = None
         if n * m * kind.itemsize <= _KEPT_BYTES:

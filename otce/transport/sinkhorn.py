@@ -30,11 +30,11 @@ _HANDOVER: Final = 64.0
 """Typical cost, in temperatures, down to which coarse potentials start all pixels well."""
 _DENSE_COOLING: Final = 2.0
 _COOLING: Final = 4.0
-_LOOSE: Final = 0.01
+_LOOSE: Final = 0.001
 """Marginal error that ends a level on the way."""
-_LOOSE_DENSE: Final = 0.05
+_LOOSE_DENSE: Final = 0.01
 """The same where every step is a pass over the dense kernel of all pixels."""
-_COARSE_TOLERANCE: Final = 0.01
+_COARSE_TOLERANCE: Final = 0.001
 _COARSE_STEPS: Final = 100
 _SLACK_NATS: Final = 8.0
 _FINAL_SLACK_NATS: Final = 14.0
@@ -108,7 +108,8 @@ class _Descent:
 
     In haste they start from few pixels and follow the entries that matter. When that loses the way
     (far groups of unequal mass, hardly connected), and for small problems, they go with care: all
-    pixels from the top, no entry left out, every level opened by a step in the log domain.
+    pixels from the top, no entry left out, none kept as a half float, every level opened by a step
+    in the log domain.
     """
 
     def __init__(self, geometry: Geometry, first_stop: float) -> None:
@@ -139,7 +140,7 @@ class _Descent:
         taken = 0
         while True:
             t = max(self._hot, stop)
-            loose = _LOOSE_DENSE if self._is_costly else _LOOSE
+            loose = _LOOSE if self._is_careful or self._sparse else _LOOSE_DENSE
             taken += self._solve(t, loose if t > stop else tolerance, max(max_steps - taken, 1))
             if self._is_lost:
                 self._go_carefully(stop)
@@ -154,11 +155,6 @@ class _Descent:
             self._solve(self._hot, _COARSE_TOLERANCE, _COARSE_STEPS)
         self._solve(t, _COARSE_TOLERANCE, _COARSE_STEPS)
         return self._geometry.softmin(self._g_M, t)
-
-    @property
-    def _is_costly(self) -> bool:
-        """Whether a step reads the kernel of all pixels of a large problem."""
-        return self._sparse is None and not self._geometry.is_small
 
     def _solve(self, t: float, tolerance: float, max_steps: int) -> int:
         """Climb the dual at one temperature; return the passes taken."""
@@ -208,9 +204,14 @@ class _Descent:
             found = entries(geometry, self._g_M, t, slack=_SLACK_NATS)
             self._sparse = SparseKernel(geometry, found) if found else None
         if self._sparse is None:
-            return DenseKernel(geometry, self._g_M, t)
+            return self._dense(t)
         self._g_M = self._sparse.cool(self._g_M, t)
         return self._sparse
+
+    def _dense(self, t: float) -> DenseKernel:
+        work = self._geometry.work
+        is_half = work == torch.float32 and not self._is_careful
+        return DenseKernel(self._geometry, self._g_M, t, torch.half if is_half else work)
 
     def _products(self, t: float, thin_NS: Tensor) -> Products:
         """Read the plan off, with an error that counts all pairs."""
@@ -220,7 +221,7 @@ class _Descent:
         if found is None:
             self._sparse = None
             self._g_M = self._geometry.exact_columns(self._g_M, t)
-            return DenseKernel(self._geometry, self._g_M, t).products(self._geometry.b_M, thin_NS)
+            return self._dense(t).products(self._geometry.b_M, thin_NS)
         self._sparse = SparseKernel(self._geometry, found)
         self._g_M = self._sparse.cool(self._g_M, t)
         products = self._sparse.products(self._geometry.b_M, thin_NS)

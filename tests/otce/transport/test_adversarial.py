@@ -62,6 +62,7 @@ def test_both_ways_agree(kind, seed, request):
 @pytest.mark.parametrize(
     ("seed", "why"),
     [
+        (75, "levels were left before small differences of mass between far groups had moved"),
         (1, "the entries that matter flipped for ever between two choices"),
         (661058652, "a column lost all its entries and the score was NaN"),
         (
@@ -82,7 +83,8 @@ def test_problems_that_were_once_lost(way, seed, why):
 
 
 def test_a_problem_beyond_the_iterations_says_so():
-    """Three source pixels for a hundred targets at 9 000 epsilons: unsolved after 20 000 steps."""
-    found = couple(adversarial(123), most=2000)
+    """Three source pixels for a hundred targets at 9 000 epsilons."""
+    found = couple(adversarial(123), most=50)
     assert not found.converged
     assert found.marginal_error > 1e-3
+    assert couple(adversarial(123)).converged
