@@ -6,18 +6,34 @@ every row the same; `w_M` = b exp(h) and `u_N` scale it to the plan u K w, h bei
 g / t since K was made.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
 
-from otce.transport.geometry import Geometry
+from otce.transport.geometry import REACH_NATS, TOP_NATS, Geometry, affine
+from otce.transport.threads import in_parts
 
 _KEPT_BYTES: Final = 1 << 29
-_BLOCK_BYTES: Final = {"cpu": 3 << 19, "cuda": 1 << 28}
-_HALF_HEADROOM_NATS: Final = 10.0
-"""Half floats reach 65504: with e^10 as largest entry of a row they resolve to 3e-12 of it."""
+_LEAST: Final = 1e-30
+"""Stands for 0 where a logarithm is taken that is then multiplied by 0."""
+
+
+def kernel_buffer(geometry: Geometry, kind: torch.dtype) -> Tensor | None:
+    """Make room for all entries of a kernel.
+
+    Args:
+        geometry: the problem.
+        kind: type of an entry.
+
+    Returns:
+        (N, M) of that type, unfilled, or None when it would be too large to keep.
+    """
+    n, m = len(geometry.x_ND), len(geometry.y_MD)
+    if n * m * kind.itemsize > _KEPT_BYTES:
+        return None
+    return torch.empty(n, m, dtype=kind, device=geometry.x_ND.device)
 
 
 class Swept(NamedTuple):
@@ -47,23 +63,25 @@ class DenseKernel:
         geometry: the problem.
         g_M: (M,) float64 target potentials in nats.
         t: temperature.
-        kind: type in which entries are kept, if their buffer fits.
+        kind: type in which entries are kept.
+        buffer: where; without one they are computed anew in every pass.
+
+    Attributes:
+        reach: largest change of g / t for which the entries still are what they stand for.
     """
 
-    def __init__(self, geometry: Geometry, g_M: Tensor, t: float, kind: torch.dtype) -> None:
-        self._geometry = geometry
-        self._g_M = g_M
-        self._t = t
-        n, m = len(geometry.x_ND), len(g_M)
-        work = geometry.work
-        self._headroom = _HALF_HEADROOM_NATS if kind == torch.half else 0.0
-        self._kept: Tensor | None = None
-        if n * m * kind.itemsize <= _KEPT_BYTES:
-            self._kept = torch.empty(n, m, dtype=kind, device=g_M.device)
-        self._largest_N = torch.empty(n, dtype=torch.float64, device=g_M.device)
-        self._is_full = False
-        block = _BLOCK_BYTES.get(g_M.device.type, 3 << 19)
-        self._rows = max(1, block // (m * work.itemsize))
+    def __init__(
+        self,
+        geometry: Geometry,
+        g_M: Tensor,
+        t: float,
+        kind: torch.dtype,
+        buffer: Tensor | None,
+    ) -> None:
+        self._geometry, self._g_M, self._t, self._kind = geometry, g_M, t, kind
+        self.reach = REACH_NATS[kind]
+        self._kept, self._is_full = buffer, False
+        self._shift_N = torch.empty_like(geometry.a_N)
 
     def sweep(self, w_M: Tensor) -> Swept:
         """Scale the rows to their weights and sum the columns, in one pass.
@@ -75,11 +93,16 @@ class DenseKernel:
             Row scalings and column sums.
         """
         a_N, w = self._geometry.a_N, w_M.to(self._geometry.work)
-        u_N, sums_M = torch.empty_like(a_N), torch.zeros_like(w_M)
-        for rows, kernel_BM in self._tiles():
-            u_B = a_N[rows] / (kernel_BM @ w).double()
-            u_N[rows] = u_B
-            sums_M += u_B.to(w.dtype) @ kernel_BM
+        u_N = torch.empty_like(a_N)
+
+        def work(part: slice) -> Tensor:
+            sums_M = torch.zeros_like(w_M)
+            for rows, kernel_BM in self._tiles(part):
+                u_N[rows] = u_B = a_N[rows] / (kernel_BM @ w).double()
+                sums_M += u_B.to(w.dtype) @ kernel_BM
+            return sums_M
+
+        sums_M = self._pass(work)
         return Swept(u_N, w_M * sums_M)
 
     def products(self, w_M: Tensor, thin_NS: Tensor) -> Products:
@@ -92,58 +115,55 @@ class DenseKernel:
         Returns:
             The products of the plan u K w after its columns were made exact.
         """
-        geometry, t = self._geometry, self._t
-        w = w_M.to(geometry.work)
-        stacked_PM = torch.zeros(thin_NS.shape[1] + 2, len(w_M), dtype=torch.float64).to(w_M.device)
-        entropy_M = torch.zeros_like(w_M)
+        geometry, t, w = self._geometry, self._t, w_M.to(self._geometry.work)
         u_N, half_norms_N = torch.empty_like(geometry.a_N), geometry.half_norms
-        for rows, kernel_BM in self._tiles():
-            u_B = geometry.a_N[rows] / (kernel_BM @ w).double()
-            u_N[rows] = u_B
-            # C = |x|^2 / 2 + g - t (largest + log K): what rows add, what columns add, the rest.
-            of_row_B = half_norms_N[rows] - t * (self._largest_N[rows] - self._headroom)
-            left_BP = torch.column_stack([thin_NS[rows], torch.ones_like(u_B), of_row_B])
-            left_PB = (left_BP * u_B[:, None]).T.to(w.dtype)
-            stacked_PM += left_PB @ kernel_BM
-            entropy_M += u_B.to(w.dtype) @ torch.xlogy(kernel_BM, kernel_BM, out=kernel_BM)
-        sums_M = stacked_PM[-2]
-        mass_M = w_M * sums_M
+        none_M = torch.zeros_like(w)
+
+        def work(part: slice) -> Tensor:
+            stacked_PM = w_M.new_zeros(thin_NS.shape[1] + 3, len(w))
+            for rows, kernel_BM in self._tiles(part):
+                u_N[rows] = u_B = geometry.a_N[rows] / (kernel_BM @ w).double()
+                # C = |x|^2 / 2 + g - t (shift + log K): what rows add, what columns add, the rest.
+                of_row_B = half_norms_N[rows] - t * self._shift_N[rows]
+                left_BP = torch.column_stack([thin_NS[rows], torch.ones_like(u_B), of_row_B])
+                left_PB = (left_BP * u_B[:, None]).T.to(w.dtype).contiguous()
+                stacked_PM[:-1] += affine(left_PB, kernel_BM.T, none_M)
+                entropy_BM = kernel_BM.clamp(min=_LEAST).log_().mul_(kernel_BM)
+                stacked_PM[-1] += left_PB[-2] @ entropy_BM
+            return stacked_PM
+
+        stacked_PM = self._pass(work)
+        sums_M, of_rows_M, entropy_M = stacked_PM[-3:]
         exact_M = geometry.b_M / sums_M
-        cost_M = stacked_PM[-1] + self._g_M * sums_M - t * entropy_M
-        f_N = half_norms_N + t * (u_N / geometry.a_N).log() - t * (self._largest_N - self._headroom)
+        cost_M = of_rows_M + self._g_M * sums_M - t * entropy_M
         return Products(
-            mass_SM=stacked_PM[:-2] * exact_M,
+            mass_SM=stacked_PM[:-3] * exact_M,
             cost=float(exact_M @ cost_M),
-            error=float((mass_M - geometry.b_M).abs().sum()),
-            f_N=f_N,
+            error=float((w_M * sums_M - geometry.b_M).abs().sum()),
+            f_N=half_norms_N + t * ((u_N / geometry.a_N).log() - self._shift_N),
             g_M=self._g_M + t * (exact_M / geometry.b_M).log(),
         )
 
-    def _tiles(self) -> Iterator[tuple[slice, Tensor]]:
-        """Yield the kernel in blocks that stay in the cache between their two products."""
-        if self._kept is None or not self._is_full:
-            for rows, kernel_BM in self._made():
-                for part in range(0, len(kernel_BM), self._rows):
-                    block_BM = kernel_BM[part : part + self._rows]
-                    start = rows.start + part
-                    yield slice(start, start + len(block_BM)), block_BM
-            self._is_full = self._kept is not None
-            return
-        kept = self._kept
-        block = torch.empty(
-            self._rows, kept.shape[1], dtype=self._geometry.work, device=kept.device
-        )
-        for start in range(0, len(kept), self._rows):
-            part_BM = kept[start : start + self._rows]
-            block_BM = block[: len(part_BM)]
-            block_BM.copy_(part_BM)
-            yield slice(start, start + len(part_BM)), block_BM
+    def _pass(self, work: Callable[[slice], Tensor]) -> Tensor:
+        """Add up what the parts of all rows give; the first pass makes the kernel."""
+        geometry = self._geometry
+        total = torch.stack(in_parts(work, len(geometry.x_ND), geometry.parts)).sum(0)
+        self._is_full = self._kept is not None
+        return total
 
-    def _made(self) -> Iterator[tuple[slice, Tensor]]:
-        for rows, logits_BM, largest_B in self._geometry.tiles(self._g_M, self._t):
-            kernel_BM = logits_BM.add_(self._headroom).exp_()
-            self._largest_N[rows] = largest_B
-            if self._kept is not None:
-                self._kept[rows] = kernel_BM
-                kernel_BM.copy_(self._kept[rows])
-            yield rows, kernel_BM
+    def _tiles(self, part: slice) -> Iterator[tuple[slice, Tensor]]:
+        """Yield the kernel in tiles that stay in the cache between their products."""
+        geometry, kept = self._geometry, self._kept
+        if kept is None or not self._is_full:
+            for rows, logits_BM, largest_B in geometry.tiles(self._g_M, self._t, part, self._kind):
+                self._shift_N[rows] = largest_B - TOP_NATS[self._kind]
+                kernel_BM = logits_BM.exp_()
+                if kept is not None:
+                    kept[rows] = kernel_BM
+                yield rows, kernel_BM
+            return
+        count = geometry.rows_at_once
+        buffer = torch.empty(count, kept.shape[1], dtype=geometry.work, device=kept.device)
+        for start in range(part.start, part.stop, count):
+            rows = slice(start, min(start + count, part.stop))
+            yield rows, buffer[: rows.stop - start].copy_(kept[rows])

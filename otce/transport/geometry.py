@@ -14,22 +14,32 @@ import torch
 from torch import Tensor
 
 from otce.errors import TransportError
+from otce.transport.threads import in_parts
 
 _MOST_NATS: Final = 1e12
 """Rounding leaves errors of about 1e-15 of the largest cost, which must stay small to 1 nat."""
 _MOST_NOISE_NATS: Final = 1e-3
 _SINGLE_ROUNDING: Final = 2.0**-23
 _SMALL: Final = 1 << 20
-"""Pairs up to which float64 costs nothing worth saving."""
+"""Pairs up to which float64 costs nothing worth saving; more than a coarse problem has."""
 _TIGHTEST_SINGLE: Final = 1e-5
 """Tolerance below which rounding to half and single precision would show."""
-_LOWEST_NATS: Final = {torch.float64: -600.0, torch.float32: -60.0}
-"""Lower logits would become denormal numbers, which cost a hundred times the time of others."""
-_TILE_BYTES: Final = {"cpu": 1 << 23, "cuda": 1 << 28}
+TOP_NATS: Final = {torch.float64: 0.0, torch.float32: 0.0, torch.half: 10.0}
+"""Logit of a row's largest entry, by the type that keeps exponentials; halves end at e^11."""
+_BOTTOM_NATS: Final = {torch.float64: -600.0, torch.float32: -60.0}
+"""Lower logits are raised to this: their exponentials would be denormal numbers, which cost a
+hundred times the time of others. They do not count while potentials stay near (`REACH_NATS`)."""
+REACH_NATS: Final = {torch.float64: 50.0, torch.float32: 20.0, torch.half: 8.0}
+"""Change of a potential up to which what was cut off, or is 0 as a half, holds no mass to speak of:
+with halves an entry that is left out had less than exp(2 * 8 - 26) of its row."""
+_HAS_ONEDNN: Final = torch.backends.mkldnn.is_available() and hasattr(
+    torch.ops.mkldnn, "_linear_pointwise"
+)
+_TILE_BYTES: Final = {"cpu": 1 << 22, "cuda": 1 << 28}
 
 
 class Tile(NamedTuple):
-    """Some rows of the logits, each less its largest, and cut where they no longer count."""
+    """Some rows of the logits, each shifted by its largest and cut where they no longer count."""
 
     rows: slice
     logits_BM: Tensor
@@ -142,37 +152,44 @@ class Geometry:
         y_MD, b_M = _representatives(self.y_MD, self.b_M, pixels)
         return Geometry(x_ND, y_MD, a_N, b_M, self.work)
 
-    def tiles(self, g_M: Tensor, t: float, *, rows_at_once: int | None = None) -> Iterator[Tile]:
-        """Pass over all logits, computed anew, some rows at a time.
+    def tiles(
+        self, g_M: Tensor, t: float, part: slice, kind: torch.dtype | None = None
+    ) -> Iterator[Tile]:
+        """Pass over the logits of some rows, computed anew, as many at a time as fit the cache.
 
         Args:
             g_M: (M,) float64 target potentials in nats.
             t: temperature, at least 1.
-            rows_at_once: rows of a tile; by default what fits the cache.
+            part: the rows.
+            kind: type in which exponentials will be kept; by default that of the tiles.
 
         Yields:
-            Tiles of logits at most 0, in a buffer that the next one overwrites.
+            Tiles of logits, every row shifted so that its largest is `TOP_NATS`.
         """
-        count = rows_at_once or self.rows_at_once
-        kind, lowest = self.x_ND.dtype, _LOWEST_NATS[self.work]
-        bias_M = ((g_M - self.y_MD.double().square().sum(1) / 2) / t).to(kind)
-        y_DM = self.y_MD.T
-        buffer = torch.empty(min(count, len(self.x_ND)), len(g_M), dtype=kind, device=g_M.device)
-        for start in range(0, len(self.x_ND), count):
-            x_BD = self.x_ND[start : start + count]
-            logits_BM = torch.addmm(bias_M, x_BD, y_DM, alpha=1 / t, out=buffer[: len(x_BD)])
+        top, bottom = TOP_NATS[kind or self.work], _BOTTOM_NATS[self.work]
+        bias_M = ((g_M - self.y_MD.double().square().sum(1) / 2) / t).to(self.x_ND.dtype)
+        count = self.rows_at_once
+        for start in range(part.start, part.stop, count):
+            rows = slice(start, min(start + count, part.stop))
+            logits_BM = affine(self.x_ND[rows] / t, self.y_MD, bias_M)
             largest_B = logits_BM.amax(dim=1)
-            logits_BM = logits_BM.sub_(largest_B[:, None]).to(self.work).clamp_(min=lowest)
-            yield Tile(slice(start, start + len(x_BD)), logits_BM, largest_B.double())
+            logits_BM = logits_BM.sub_(largest_B[:, None] - top).to(self.work).clamp_(min=bottom)
+            yield Tile(rows, logits_BM, largest_B.double())
 
     @property
     def rows_at_once(self) -> int:
         """Rows of a tile that fits the cache (or keeps a card busy)."""
         row_bytes = self.x_ND.element_size() * len(self.y_MD)
-        return max(1, _TILE_BYTES.get(self.x_ND.device.type, 1 << 23) // row_bytes)
+        return max(1, _TILE_BYTES.get(self.x_ND.device.type, 1 << 22) // row_bytes)
+
+    @property
+    def parts(self) -> int:
+        """Threads worth sharing a pass out to."""
+        on_cpu = self.x_ND.device.type == "cpu"
+        return min(torch.get_num_threads(), len(self.x_ND)) if on_cpu and not self.is_small else 1
 
     def softmin(self, g_M: Tensor, t: float) -> Tensor:
-        """Take the source potentials that fit target potentials: every row then sums to its weight.
+        """Take the source potentials that fit target potentials: every row then has its weight.
 
         Args:
             g_M: (M,) float64 target potentials in nats.
@@ -182,11 +199,15 @@ class Geometry:
             (N,) float64 source potentials in nats.
         """
         weight_M = self.b_M.to(self.work)
-        parts = [
-            largest_B + (logits_BM.exp_() @ weight_M).double().log()
-            for _, logits_BM, largest_B in self.tiles(g_M, t)
-        ]
-        return self.half_norms - t * torch.cat(parts)
+        log_sums_N = torch.empty_like(self.a_N)
+
+        def work(part: slice) -> None:
+            for rows, logits_BM, largest_B in self.tiles(g_M, t, part):
+                sums_B = (logits_BM.exp_() @ weight_M).double()
+                log_sums_N[rows] = largest_B + sums_B.log()
+
+        in_parts(work, len(self.x_ND), self.parts)
+        return self.half_norms - t * log_sums_N
 
     def exact_columns(self, g_M: Tensor, t: float) -> Tensor:
         """Take one Sinkhorn step in the log domain, where nothing over- or underflows.
@@ -199,6 +220,26 @@ class Geometry:
             (M,) float64 target potentials with which no column is empty.
         """
         return self.transposed().softmin(self.softmin(g_M, t), t)
+
+
+def affine(x_BD: Tensor, y_MD: Tensor, bias_M: Tensor) -> Tensor:
+    """Compute x y^T + bias by the fastest product that torch has for it.
+
+    Args:
+        x_BD: (B, D) left factor, contiguous.
+        y_MD: (M, D) right factor.
+        bias_M: (M,) added to every row; all of one type.
+
+    Returns:
+        (B, M) of the same type.
+    """
+    if x_BD.device.type == "cpu" and x_BD.dtype == torch.float32 and _HAS_ONEDNN:
+        # Float32 in full, like addmm, whose library leaves half of some CPUs' vectors unused.
+        product_BM: Tensor = torch.ops.mkldnn._linear_pointwise(  # noqa: SLF001
+            x_BD, y_MD, bias_M, "none", [], ""
+        )
+        return product_BM
+    return torch.addmm(bias_M, x_BD, y_MD.T)
 
 
 def _representatives(x_ND: Tensor, a_N: Tensor, pixels: int) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from otce.transport.coupling import Coupling
 from otce.transport.geometry import Geometry
+from otce.transport.threads import in_parts
 
 
 def semi_relaxed(
@@ -54,17 +55,21 @@ def semi_relaxed(
     half_y_M = geometry.half_norms
     mass_MS = b_M.new_empty(len(b_M), thin_NS.shape[1])
     cost_M, g_M = torch.empty_like(b_M), torch.empty_like(b_M)
-    # One buffer for all tiles: new ones between results that stay would tear the heap to pieces.
-    buffer = thin.new_empty(geometry.rows_at_once, len(a_N))
-    for rows, logits_BN, largest_B in geometry.tiles(log_a_N, 1.0):
-        plan_BN = torch.exp(logits_BN, out=buffer[: len(logits_BN)])
-        products_BP = (plan_BN @ thin).double()
-        sums_B = products_BP[:, -2]
-        # C = |y|^2 / 2 + log a - logit, and the logit is largest + log plan.
-        logit_B = largest_B + logits_BN.mul_(plan_BN).sum(1).double() / sums_B
-        cost_M[rows] = half_y_M[rows] + products_BP[:, -1] / sums_B - logit_B
-        mass_MS[rows] = products_BP[:, :-2] * (b_M[rows] / sums_B)[:, None]
-        g_M[rows] = half_y_M[rows] - largest_B - sums_B.log()
+
+    def work(part: slice) -> None:
+        # One buffer for all tiles: new ones between results that stay would tear the heap apart.
+        buffer = thin.new_empty(geometry.rows_at_once, len(a_N))
+        for rows, logits_BN, largest_B in geometry.tiles(log_a_N, 1.0, part):
+            plan_BN = torch.exp(logits_BN, out=buffer[: len(logits_BN)])
+            products_BP = (plan_BN @ thin).double()
+            sums_B = products_BP[:, -2]
+            # C = |y|^2 / 2 + log a - logit, and the logit is largest + log plan.
+            logit_B = largest_B + logits_BN.mul_(plan_BN).sum(1).double() / sums_B
+            cost_M[rows] = half_y_M[rows] + products_BP[:, -1] / sums_B - logit_B
+            mass_MS[rows] = products_BP[:, :-2] * (b_M[rows] / sums_B)[:, None]
+            g_M[rows] = half_y_M[rows] - largest_B - sums_B.log()
+
+    in_parts(work, len(b_M), geometry.parts)
     return Coupling(
         mass_SM=mass_MS.T,
         cost=max(float(b_M @ cost_M), 0.0) * epsilon,

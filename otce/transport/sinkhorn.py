@@ -20,12 +20,12 @@ import torch
 from torch import Tensor
 
 from otce.transport.coupling import Coupling
-from otce.transport.dense import DenseKernel, Products
+from otce.transport.dense import DenseKernel, Products, kernel_buffer
 from otce.transport.fixed_point import Step, accelerate
 from otce.transport.geometry import Geometry
 from otce.transport.sparse import SparseKernel, entries
 
-_COARSE_PIXELS: Final = 1000
+_COARSE_PIXELS: Final = 600
 _HANDOVER: Final = 64.0
 """Typical cost, in temperatures, down to which coarse potentials start all pixels well."""
 _DENSE_COOLING: Final = 2.0
@@ -40,8 +40,9 @@ _SLACK_NATS: Final = 8.0
 _FINAL_SLACK_NATS: Final = 14.0
 _TRUSTED_STEPS: Final = 300
 """Steps after which the entries that matter are chosen anew."""
-_REACH_NATS: Final = 50.0
 _LONGEST_STEP_NATS: Final = 40.0
+_STARVED_NATS: Final = 20.0
+"""Move of a potential that tells of a column without entries."""
 
 
 def balanced(
@@ -132,6 +133,7 @@ class _Descent:
         self._is_careful, self._is_lost = is_careful, False
         self._sparse: SparseKernel | None = None
         self._path: list[tuple[float, Tensor]] = []
+        self._buffer: Tensor | None = None
 
     def to(
         self, stop: float, thin_NS: Tensor, tolerance: float, max_steps: int
@@ -162,29 +164,31 @@ class _Descent:
         self._predict(t)
         taken, trusted, error = 0, _TRUSTED_STEPS, math.inf
         while True:
-            self._kernel = self._kernel_at(t)
+            self._kernel = kernel = self._kernel_at(t)
             point = accelerate(
-                partial(_sinkhorn_map, self._kernel, geometry),
+                partial(_sinkhorn_map, kernel, geometry),
                 torch.zeros_like(geometry.b_M),
                 geometry.b_M,
                 tolerance=tolerance,
                 max_steps=min(max_steps - taken, trusted),
-                reach=_REACH_NATS,
+                reach=kernel.reach,
             )
             taken += point.n_steps
             self._w_M = geometry.b_M * point.h_M.exp()
             self._g_M = self._g_M + t * point.h_M
-            if point.error <= tolerance or taken >= max_steps:
+            moved_nats = float(point.h_M.abs().max())
+            is_far = moved_nats > kernel.reach
+            if taken >= max_steps or (point.error <= tolerance and not is_far):
                 break
             if not self._is_careful and not point.error < error / 2 and taken >= _TRUSTED_STEPS:
                 self._is_lost = True
                 break
             error = min(error, point.error)
-            if self._sparse is None:
-                self._g_M = geometry.exact_columns(self._g_M, t)
-            else:
+            if self._sparse is not None:
                 # Entries that were left out may be what is missing: look again, and longer.
                 self._sparse, trusted = None, 2 * trusted
+            elif moved_nats > _STARVED_NATS:
+                self._g_M = geometry.exact_columns(self._g_M, t)
         self._path = [*self._path[-1:], (t, self._g_M)]
         self._hot = t / (_COOLING if self._is_careful or self._sparse else _DENSE_COOLING)
         return taken
@@ -202,16 +206,22 @@ class _Descent:
             self._g_M = geometry.exact_columns(self._g_M, t)
         elif self._sparse is None and self._path:
             found = entries(geometry, self._g_M, t, slack=_SLACK_NATS)
-            self._sparse = SparseKernel(geometry, found) if found else None
+            if found:
+                self._sparse, self._buffer = SparseKernel(geometry, found), None
         if self._sparse is None:
             return self._dense(t)
         self._g_M = self._sparse.cool(self._g_M, t)
         return self._sparse
 
     def _dense(self, t: float) -> DenseKernel:
-        work = self._geometry.work
-        is_half = work == torch.float32 and not self._is_careful
-        return DenseKernel(self._geometry, self._g_M, t, torch.half if is_half else work)
+        """Make the dense kernel, in the buffer of the one before."""
+        geometry = self._geometry
+        is_half = geometry.work == torch.float32 and not self._is_careful
+        kind = torch.half if is_half else geometry.work
+        if self._buffer is None or self._buffer.dtype != kind:
+            self._buffer = None
+            self._buffer = kernel_buffer(geometry, kind)
+        return DenseKernel(geometry, self._g_M, t, kind, self._buffer)
 
     def _products(self, t: float, thin_NS: Tensor) -> Products:
         """Read the plan off, with an error that counts all pairs."""

@@ -6,6 +6,7 @@ together hold at most exp(-slack) of a row. In high dimensions and at costs of h
 that leaves one entry in a hundred or a thousand, and an iteration costs less than reading a tile.
 """
 
+import math
 import warnings
 from typing import Final, NamedTuple
 
@@ -13,7 +14,8 @@ import torch
 from torch import Tensor
 
 from otce.transport.dense import Products, Swept
-from otce.transport.geometry import Geometry
+from otce.transport.geometry import REACH_NATS, Geometry
+from otce.transport.threads import in_parts
 
 _MOST_SHARE: Final = 0.06
 """Beyond this share of all entries the dense kernel is read faster."""
@@ -52,30 +54,32 @@ def entries(geometry: Geometry, g_M: Tensor, t: float, *, slack: float) -> Entri
     if _expected(geometry, g_M, t, slack) > most:
         return None
     weight_M, half_norms_N = geometry.b_M.to(geometry.work), geometry.half_norms
-    share = torch.exp(torch.tensor(-slack, dtype=geometry.work))
-    counts, columns, costs = [], [], []
-    sums_M = torch.zeros(m, dtype=torch.float64, device=g_M.device)
-    kept_M = torch.zeros_like(sums_M)
-    for rows, logits_BM, largest_B in geometry.tiles(g_M, t):
-        kernel_BM = logits_BM.exp_()
-        sums_B = kernel_BM @ weight_M
-        u_B = geometry.a_N[rows] / sums_B.double()
-        sums_M += u_B.to(geometry.work) @ kernel_BM
-        row_E, column_E = (kernel_BM > (share * sums_B)[:, None]).nonzero(as_tuple=True)
-        kernel_E = kernel_BM[row_E, column_E].double()
-        kept_M += column_E.bincount(u_B[row_E] * kernel_E, minlength=m)
-        logit_E = kernel_E.log() + largest_B[row_E]
-        costs.append(half_norms_N[rows][row_E] + g_M[column_E] - t * logit_E)
-        columns.append(column_E.int())
-        counts.append(row_E.bincount(minlength=len(largest_B)))
+    share = math.exp(-slack)
+
+    def work(part: slice) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        counts, columns, costs = [], [], []
+        sums_2M = torch.zeros(2, m, dtype=torch.float64, device=g_M.device)
+        for rows, logits_BM, largest_B in geometry.tiles(g_M, t, part):
+            kernel_BM = logits_BM.exp_()
+            sums_B = kernel_BM @ weight_M
+            u_B = geometry.a_N[rows] / sums_B.double()
+            row_E, column_E = (kernel_BM > (share * sums_B)[:, None]).nonzero(as_tuple=True)
+            kernel_E = kernel_BM[row_E, column_E].double()
+            logit_E = kernel_E.log() + largest_B[row_E]
+            costs.append(half_norms_N[rows][row_E] + g_M[column_E] - t * logit_E)
+            columns.append(column_E.int())
+            counts.append(row_E.bincount(minlength=len(largest_B)))
+            sums_2M[0] += u_B.to(geometry.work) @ kernel_BM
+            sums_2M[1] += column_E.bincount(u_B[row_E] * kernel_E, minlength=m)
+        return torch.cat(counts), torch.cat(columns), torch.cat(costs), sums_2M
+
+    found = list(zip(*in_parts(work, n, geometry.parts), strict=True))
+    sums_M, kept_M = torch.stack(found[3]).sum(0)
     if not bool((kept_M > _LEAST_KEPT * sums_M).all()):
         return None
-    return Entries(
-        torch.cat(counts),
-        torch.cat(columns),
-        torch.cat(costs),
-        float((geometry.b_M * (sums_M - 1)).abs().sum()),
-    )
+    full_error = float((geometry.b_M * (sums_M - 1)).abs().sum())
+    count_N, column_E, cost_E = (torch.cat(parts) for parts in found[:3])
+    return Entries(count_N, column_E, cost_E, full_error)
 
 
 def _expected(geometry: Geometry, g_M: Tensor, t: float, slack: float) -> float:
@@ -86,7 +90,7 @@ def _expected(geometry: Geometry, g_M: Tensor, t: float, slack: float) -> float:
         geometry.x_ND[some], geometry.y_MD, geometry.a_N[some], geometry.b_M, geometry.work
     )
     kept = 0
-    for _, logits_BM, _ in few.tiles(g_M, t):
+    for _, logits_BM, _ in few.tiles(g_M, t, slice(0, len(some))):
         sums_B = logits_BM.exp() @ geometry.b_M.to(geometry.work)
         kept += int((logits_BM > (sums_B.log() - slack)[:, None]).sum())
     return kept * n / len(some)
@@ -98,7 +102,12 @@ class SparseKernel:
     Args:
         geometry: the problem.
         found: places and costs.
+
+    Attributes:
+        reach: largest change of g / t before the entries should be chosen anew.
     """
+
+    reach: Final = REACH_NATS[torch.float64]
 
     def __init__(self, geometry: Geometry, found: Entries) -> None:
         self._geometry = geometry
