@@ -9,6 +9,7 @@ g / t since K was made.
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,10 +31,16 @@ def kernel_buffer(geometry: Geometry, kind: torch.dtype) -> Tensor | None:
     Returns:
         (N, M) of that type, unfilled, or None when it would be too large to keep.
     """
-    n, m = len(geometry.x_ND), len(geometry.y_MD)
-    if n * m * kind.itemsize > _KEPT_BYTES:
+    size_bytes = len(geometry.x_ND) * len(geometry.y_MD) * kind.itemsize
+    if size_bytes > _KEPT_BYTES:
         return None
-    return torch.empty(n, m, dtype=kind, device=geometry.x_ND.device)
+    device = geometry.x_ND.device
+    if device.type == "cpu":
+        # numpy asks for huge pages, torch does not: a sixth of a short solve was page faults.
+        room = torch.from_numpy(np.empty(size_bytes, np.uint8))
+    else:
+        room = torch.empty(size_bytes, dtype=torch.uint8, device=device)
+    return room.view(kind).view(len(geometry.x_ND), len(geometry.y_MD))
 
 
 class Swept(NamedTuple):

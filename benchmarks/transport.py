@@ -1,0 +1,190 @@
+"""Our transport solver against POT's, in every regime: seconds, memory, and the score's error.
+
+    python benchmarks/transport.py [--pixels 10000] [--threads 2] [REGIME ...]
+
+One process a measurement, so that peaks of memory are its own. POT is given the fewest iterations
+(in tens, found beforehand and not timed) at which the L1 error of both marginals is at most 1e-3,
+as ours has to reach; its own stopping rule is on another norm. The reference score is that of
+potentials whose plan, built anew in float64 in the log domain, has an error of at most 1e-6.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import cyclopts
+import numpy as np
+import ot
+import torch
+from regimes import DRAWN, REAL, Draw, entropy, regime
+from rich.console import Console
+from rich.table import Table
+
+from otce.transport import balanced
+
+EPSILON, TOLERANCE = 0.1, 1e-3
+SHARP = ("logit19", "camvid-logits-raw")
+"""Costs of thousands of epsilons, where POT's entropic solvers give NaN or do not end."""
+PEERS = ("float32 sinkhorn", "float64 sinkhorn")
+"""`sinkhorn_stabilized` and `sinkhorn_log` are slower than these wherever these end."""
+LIMIT_S = 150.0
+MOST_ITERATIONS = 2000
+
+
+def tensors(draw: Draw, kind: torch.dtype = torch.float64) -> list[torch.Tensor]:
+    """Both sides, their uniform weights, and the one-hot source labels."""
+    sides = [torch.from_numpy(draw[i]).to(kind) for i in (0, 2)]
+    weights = [torch.full((len(x),), 1 / len(x), dtype=kind) for x in sides]
+    return [
+        *sides,
+        *weights,
+        torch.nn.functional.one_hot(torch.from_numpy(draw[1]).long()).to(kind),
+    ]
+
+
+def ours(draw: Draw) -> tuple[torch.Tensor, float, int]:
+    (found,) = balanced(
+        *tensors(draw), epsilons=[EPSILON], tolerance=TOLERANCE, max_iterations=20_000
+    )
+    return found.mass_SM, found.marginal_error, found.n_iterations
+
+
+def pots(draw: Draw, peer: str, iterations: int) -> tuple[torch.Tensor, float, int]:
+    """Solve with POT as its users do: cost matrix, plan, product with the labels."""
+    kind = torch.float32 if peer.startswith("float32") else torch.float64
+    x_ND, y_MD, a_N, b_M, onehot_NS = tensors(draw, kind)
+    norms = x_ND.square().sum(1)[:, None] + y_MD.square().sum(1)[None]
+    cost_NM = norms.sub_(2 * x_ND @ y_MD.T).clamp_(min=0)
+    arguments = [a_N, b_M, cost_NM]
+    if peer != "float32 sinkhorn":
+        arguments = [tensor.numpy() for tensor in arguments]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if peer == "emd":
+            plan = ot.emd(*arguments, numItermax=100_000_000)
+        else:
+            plan = ot.sinkhorn(*arguments, EPSILON, numItermax=iterations, stopThr=0.0)
+    plan_NM = torch.as_tensor(plan)
+    error = float((plan_NM.sum(1) - a_N).abs().sum() + (plan_NM.sum(0) - b_M).abs().sum())
+    return onehot_NS.T @ plan_NM, error, iterations
+
+
+def iterations_needed(draw: Draw, peer: str) -> int | None:
+    """Find the fewest tens of iterations that reach the tolerance; None when they never do."""
+    if peer == "emd":
+        return 1
+    low, high = 0, 10
+    started_s = time.perf_counter()
+    while not (error := pots(draw, peer, high)[1]) <= TOLERANCE:
+        if not np.isfinite(error) or error < 0 or high >= MOST_ITERATIONS:
+            return None
+        if time.perf_counter() - started_s > LIMIT_S:
+            return None
+        low, high = high, 2 * high
+    while high - low > max(10, high // 8):
+        middle = (low + high) // 20 * 10
+        low, high = (low, middle) if pots(draw, peer, middle)[1] <= TOLERANCE else (middle, high)
+    return high
+
+
+def reference(draw: Draw) -> float:
+    """Score of the converged plan, whose optimality is checked without our solver."""
+    x_ND, y_MD, a_N, b_M, onehot_NS = tensors(draw)
+    (found,) = balanced(
+        x_ND, y_MD, a_N, b_M, onehot_NS, epsilons=[EPSILON], tolerance=5e-7, max_iterations=200_000
+    )
+    g_M = found.g_M
+    mass_SM = torch.zeros_like(found.mass_SM)
+    for x, a, onehot in zip(x_ND.split(50), a_N.split(50), onehot_NS.split(50), strict=True):
+        logit = (g_M - (x[:, None] - y_MD[None]).square().sum(2)) / EPSILON + b_M.log()
+        mass_SM += onehot.T @ (a[:, None] * torch.softmax(logit, dim=1))
+    error = float((mass_SM.sum(0) - b_M).abs().sum())
+    if error > 1e-6:
+        raise SystemExit(f"the reference is not converged: {error:.2g}")
+    return entropy(mass_SM, draw[3])
+
+
+def peak_mib() -> float:
+    """Peak memory of this process's own life."""
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
+
+
+def measure(name: str, solver: str, pixels: int, threads: int, repeats: int) -> None:
+    """Run one solver on one regime and print what came out as JSON."""
+    torch.set_num_threads(threads)
+    draw = regime(name, pixels)
+    if solver == "reference":
+        print(json.dumps({"score": reference(draw)}))
+        return
+    iterations = 0 if solver == "ours" else iterations_needed(draw, solver)
+    if iterations is None:
+        print(json.dumps({"solved": False}))
+        return
+    seconds = []
+    for _ in range(1 if solver == "emd" else repeats):
+        started_s = time.perf_counter()
+        found = ours(draw) if solver == "ours" else pots(draw, solver, iterations)
+        score = entropy(found[0], draw[3])
+        seconds.append(time.perf_counter() - started_s)
+    report = {"score": score, "error": found[1], "iterations": found[2], "peak_mib": peak_mib()}
+    print(json.dumps(report | {"solved": True, "seconds": statistics.median(seconds)}))
+
+
+def spawned(name: str, solver: str, pixels: int, threads: int, repeats: int) -> dict[str, Any]:
+    command = [sys.executable, __file__, "--child", solver, "--pixels", str(pixels)]
+    command += ["--threads", str(threads), "--repeats", str(repeats), name]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    if run.returncode:
+        return {"solved": False, "why": run.stderr.strip().splitlines()[-1]}
+    found: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+    return found
+
+
+def main(
+    *names: str, pixels: int = 10_000, threads: int = 2, repeats: int = 5, child: str | None = None
+) -> None:
+    """Measure and print.
+
+    Args:
+        names: regimes; by default all.
+        pixels: N, a side.
+        threads: of both sides.
+        repeats: runs of each solver but emd; medians are shown.
+        child: internal: measure this solver in this process.
+    """
+    if child is not None:
+        measure(names[0], child, pixels, threads, repeats)
+        return
+    table = Table("regime", "solver", "iterations", "s", "L1 error", "off by, nats", "peak, MiB")
+    table.add_column("ours is")
+    for name in names or (*DRAWN, *REAL):
+        right = spawned(name, "reference", pixels, threads, 1)
+        found = {
+            solver: spawned(name, solver, pixels, threads, repeats)
+            for solver in ("ours", *(("emd",) if name in SHARP else PEERS))
+        }
+        for solver, row in found.items():
+            if not row["solved"]:
+                table.add_row(name, solver, "", "no right score " + row.get("why", "in time"))
+                continue
+            table.add_row(
+                name,
+                solver,
+                str(row["iterations"]),
+                f"{row['seconds']:.2f}",
+                f"{row['error']:.1e}",
+                f"{row['score'] - right['score']:+.1e}" if "score" in right else right["why"],
+                f"{row['peak_mib']:.0f}",
+                f"{row['seconds'] / found['ours']['seconds']:.1f} x faster, "
+                f"{found['ours']['peak_mib'] / row['peak_mib']:.2f} of the memory",
+            )
+    Console(width=160).print(table)
+
+
+if __name__ == "__main__":
+    cyclopts.run(main)
