@@ -1,6 +1,7 @@
 """Figures of the report as inline SVG, and the colours of its heat maps."""
 
 from collections.abc import Mapping, Sequence
+from math import log10
 from typing import Any, Final
 
 from matplotlib import colormaps
@@ -14,7 +15,10 @@ WIDE_PX: Final = 1040
 """Width of figures for screens and paper."""
 NARROW_PX: Final = 360
 """Width of figures for telephones."""
+CURVE_PX: Final = 176
+"""Width of a figure of which two stand side by side on telephones."""
 
+_BEHIND: Final = "#c3c9d2"
 _STEPS = (1, 2, 2.5, 5, 10)
 _SMALLEST_ERROR = 1e-16
 
@@ -100,6 +104,54 @@ def convergence_plot(
                 color=ALARM,
             )
         return inline_svg(figure, f"Marginal error against iterations of {len(solves)} pairs")
+
+
+def curve_plot(
+    points: Mapping[float, float],
+    *,
+    marked: float,
+    others: Sequence[Mapping[float, float]],
+    limits: tuple[float, float],
+    model: str,
+    name: str,
+) -> str:
+    """Draw a model's score over epsilon as one small figure of many.
+
+    Args:
+        points: OTCE (nats, higher is better) by epsilon, ascending in epsilon.
+        marked: the recipe's epsilon, one of the points'.
+        others: curves to compare with, behind it in grey; its own may be among them.
+        limits: lowest and highest OTCE of all figures that are compared.
+        model: the model's id, for those to whom the figure is read out.
+        name: tells this figure's ids from those of the page's other figures.
+
+    Returns:
+        An `<svg>` element for HTML, `CURVE_PX` wide.
+    """
+    left_px = 44
+    with drawing(name):
+        figure, axes = canvas((CURVE_PX - left_px - 16, 72), left_px=left_px, bottom_px=26)
+        margin = 0.06 * (limits[1] - limits[0]) or 0.05
+        axes.set(xscale="log", ylim=(limits[0] - margin, limits[1] + margin))
+        ends, decimals = sorted(set(limits)), 2 if limits[1] - limits[0] > 0.1 else 3  # noqa: PLR2004
+        axes.set_yticks(ends, [f"{end:z.{decimals}f}" for end in ends])
+        axes.set_xticks(_apart(list(points), marked), minor=False)
+        axes.xaxis.set_major_formatter(lambda epsilon, _: f"{epsilon:.3g}")
+        axes.minorticks_off()
+        axes.grid(axis="y", color=GRID, linewidth=0.7)
+        axes.axvline(marked, color=ALARM, linewidth=1)
+        for other in others:
+            axes.plot(list(other), list(other.values()), color=_BEHIND, linewidth=1.2)
+        axes.plot(list(points), list(points.values()), "o-", color=ACCENT, markersize=4)
+        told = ", ".join(f"{otce:z.3f} at {epsilon:.3g}" for epsilon, otce in points.items())
+        return inline_svg(figure, f"OTCE of {printable(model)} (nats) by epsilon: {told}")
+
+
+def _apart(epsilons: list[float], marked: float) -> list[float]:
+    """Choose which epsilons of a logarithmic axis are named: the marked one, and ends not near."""
+    length = log10(epsilons[-1] / epsilons[0])
+    ends = [end for end in (epsilons[0], epsilons[-1]) if abs(log10(end / marked)) > length / 4]
+    return sorted({*ends, marked})
 
 
 def shade(fraction: float) -> tuple[str, str]:
