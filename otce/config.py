@@ -5,6 +5,7 @@ Everything inside `execution` changes only speed and place, and is never hashed.
 """
 
 import posixpath
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -46,6 +47,7 @@ Pattern = Annotated[str, Field(pattern=r"^[^*]*\*[^*]*$"), AfterValidator(_below
 Size = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
 Channel = tuple[float, float, float]
 PositiveFloat = Annotated[float, Field(gt=0)]
+Multiple = Annotated[float, Field(ge=1e-3, le=1e3)]
 MaskValue = Annotated[int, Field(ge=0, le=65_535)]
 
 
@@ -183,6 +185,17 @@ class ScoreConfig(Section):
     """Largest L1 error of the marginals at which a coupling counts as solved."""
     max_iterations: Annotated[int, Field(ge=1)] = 20_000
     """Iterations after which an unsolved coupling is an error."""
+    epsilon_curve: Annotated[tuple[Multiple, ...], Field(max_length=16)] = (0.3, 1.0, 3.0, 10.0)
+    """Multiples of `epsilon` at which the first draw of a pair is scored as well, in ascending
+    order, to show how much the score owes to the choice; empty: none."""
+
+    @field_validator("epsilon_curve")
+    @classmethod
+    def _ascends(cls, multiples: tuple[float, ...]) -> tuple[float, ...]:
+        # One way to write a curve is one fingerprint for it.
+        if any(first >= second for first, second in pairwise(multiples)):
+            raise ValueError("does not ascend; write every multiple once, the smallest first")
+        return multiples
 
 
 class ExecutionConfig(Section):

@@ -1,44 +1,25 @@
-"""Figures of the report as inline SVG, and the colours of its heat maps.
+"""Figures of the report as inline SVG, and the colours of its heat maps."""
 
-Text stays text (it scales, can be searched and takes the page's font), equal data gives equal
-bytes, and no global state of matplotlib is left changed.
-"""
-
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from io import BytesIO
+from collections.abc import Mapping, Sequence
+from math import log10
 from typing import Any, Final
-from xml.etree import ElementTree as ET
 
-from matplotlib import colormaps, style
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+
+from otce.svg import ACCENT, ALARM, GRID, INK, UNRANKED, canvas, drawing, inline_svg, printable
 
 WIDE_PX: Final = 1040
 """Width of figures for screens and paper."""
 NARROW_PX: Final = 360
 """Width of figures for telephones."""
+CURVE_PX: Final = 176
+"""Width of a figure of which two stand side by side on telephones."""
 
-INK, MUTED, GRID = "#1d2433", "#5b6472", "#dde1e7"
-ACCENT, ALARM, UNRANKED = "#0b5cad", "#b3401f", "#8a93a1"
-
-_STYLE: Final[dict[str, Any]] = {
-    "svg.fonttype": "none",
-    "text.parse_math": False,  # a `$` in an id is a `$`
-    "axes.unicode_minus": False,  # as in the tables, where it can be searched for
-    "font.size": 12,
-    "font.sans-serif": ["DejaVu Sans"],  # measures the text; the page says which font draws it
-    "text.color": INK,
-    "axes.labelcolor": MUTED,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-}
-_PX_PER_INCH = 72  # matplotlib's SVG unit, a CSS pixel on the page
+_BEHIND: Final = "#c3c9d2"
 _STEPS = (1, 2, 2.5, 5, 10)
-_LONGEST_LABEL = 44
 _SMALLEST_ERROR = 1e-16
 
 
@@ -57,12 +38,12 @@ def interval_plot(
         An `<svg>` element for HTML.
     """
     is_narrow = width_px <= NARROW_PX
-    labels = [_label(row["source_model"]) for row in rows]
+    labels = [printable(row["source_model"]) for row in rows]
     left_px = 14 if is_narrow else 24 + 7 * max(map(len, labels))
     body_px = (width_px - left_px - 16, (42 if is_narrow else 26) * len(rows))
-    with _drawing(name):
-        figure, axes = _canvas(body_px, left_px=left_px)
-        axes.set(ylim=(len(rows) - 0.5, -0.5), yticks=[], xlabel=_label(metric))
+    with drawing(name):
+        figure, axes = canvas(body_px, left_px=left_px)
+        axes.set(ylim=(len(rows) - 0.5, -0.5), yticks=[], xlabel=printable(metric))
         _show_scale(axes, rows, ticks=4 if is_narrow else 8)
         _draw_intervals(axes, rows, shift=0.2 * is_narrow)
         for place, label in enumerate(labels):
@@ -75,8 +56,8 @@ def interval_plot(
                 ha="left" if is_narrow else "right",
                 va="center",
             )
-        return _inline_svg(
-            figure, f"{_label(metric)} of {len(rows)} models, means and 95 % intervals"
+        return inline_svg(
+            figure, f"{printable(metric)} of {len(rows)} models, means and 95 % intervals"
         )
 
 
@@ -98,8 +79,8 @@ def convergence_plot(
     Returns:
         An `<svg>` element for HTML.
     """
-    with _drawing(name):
-        figure, axes = _canvas((width_px - 86, 220), left_px=70)
+    with drawing(name):
+        figure, axes = canvas((width_px - 86, 220), left_px=70)
         iterations = [n_iter for n_iter, _ in solves]
         errors = [max(error, _SMALLEST_ERROR) for _, error in solves]
         ticks = 4 if width_px <= NARROW_PX else 8
@@ -122,7 +103,55 @@ def convergence_plot(
                 ha="right",
                 color=ALARM,
             )
-        return _inline_svg(figure, f"Marginal error against iterations of {len(solves)} pairs")
+        return inline_svg(figure, f"Marginal error against iterations of {len(solves)} pairs")
+
+
+def curve_plot(
+    points: Mapping[float, float],
+    *,
+    marked: float,
+    others: Sequence[Mapping[float, float]],
+    limits: tuple[float, float],
+    model: str,
+    name: str,
+) -> str:
+    """Draw a model's score over epsilon as one small figure of many.
+
+    Args:
+        points: OTCE (nats, higher is better) by epsilon, ascending in epsilon.
+        marked: the recipe's epsilon, one of the points'.
+        others: curves to compare with, behind it in grey; its own may be among them.
+        limits: lowest and highest OTCE of all figures that are compared.
+        model: the model's id, for those to whom the figure is read out.
+        name: tells this figure's ids from those of the page's other figures.
+
+    Returns:
+        An `<svg>` element for HTML, `CURVE_PX` wide.
+    """
+    left_px = 44
+    with drawing(name):
+        figure, axes = canvas((CURVE_PX - left_px - 16, 72), left_px=left_px, bottom_px=26)
+        margin = 0.06 * (limits[1] - limits[0]) or 0.05
+        axes.set(xscale="log", ylim=(limits[0] - margin, limits[1] + margin))
+        ends, decimals = sorted(set(limits)), 2 if limits[1] - limits[0] > 0.1 else 3  # noqa: PLR2004
+        axes.set_yticks(ends, [f"{end:z.{decimals}f}" for end in ends])
+        axes.set_xticks(_apart(list(points), marked), minor=False)
+        axes.xaxis.set_major_formatter(lambda epsilon, _: f"{epsilon:.3g}")
+        axes.minorticks_off()
+        axes.grid(axis="y", color=GRID, linewidth=0.7)
+        axes.axvline(marked, color=ALARM, linewidth=1)
+        for other in others:
+            axes.plot(list(other), list(other.values()), color=_BEHIND, linewidth=1.2)
+        axes.plot(list(points), list(points.values()), "o-", color=ACCENT, markersize=4)
+        told = ", ".join(f"{otce:z.3f} at {epsilon:.3g}" for epsilon, otce in points.items())
+        return inline_svg(figure, f"OTCE of {printable(model)} (nats) by epsilon: {told}")
+
+
+def _apart(epsilons: list[float], marked: float) -> list[float]:
+    """Choose which epsilons of a logarithmic axis are named: the marked one, and ends not near."""
+    length = log10(epsilons[-1] / epsilons[0])
+    ends = [end for end in (epsilons[0], epsilons[-1]) if abs(log10(end / marked)) > length / 4]
+    return sorted({*ends, marked})
 
 
 def shade(fraction: float) -> tuple[str, str]:
@@ -169,36 +198,6 @@ def scientific(value: float, *, digits: int | None = 1) -> str:
     return f"{shortest}e{int(power)}"
 
 
-def _label(text: str) -> str:
-    # XML has no control characters and a plot no line breaks.
-    visible = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-    return visible if len(visible) <= _LONGEST_LABEL else visible[: _LONGEST_LABEL - 1] + "…"
-
-
-@contextmanager
-def _drawing(name: str) -> Iterator[None]:
-    with warnings.catch_warnings(), style.context(["default", _STYLE | {"svg.hashsalt": name}]):
-        # About glyphs its own font lacks; the browser draws the text, with fonts that have them.
-        warnings.simplefilter("ignore", UserWarning)
-        yield
-
-
-def _canvas(body_px: tuple[int, int], *, left_px: int) -> tuple[Figure, Axes]:
-    top_px, right_px, bottom_px = 6, 16, 48
-    width, height = left_px + body_px[0] + right_px, top_px + body_px[1] + bottom_px
-    figure = Figure(figsize=(width / _PX_PER_INCH, height / _PX_PER_INCH))
-    figure.patch.set_visible(False)
-    axes = figure.add_axes(
-        (left_px / width, bottom_px / height, body_px[0] / width, body_px[1] / height)
-    )
-    axes.patch.set_visible(False)
-    axes.spines[["top", "left", "right"]].set_visible(False)
-    axes.spines["bottom"].set_color(UNRANKED)
-    axes.tick_params(which="both", length=0, pad=6)
-    axes.set_axisbelow(True)
-    return figure, axes
-
-
 def _show_scale(axes: Axes, rows: Sequence[Mapping[str, Any]], *, ticks: int) -> None:
     ends = [row[end] for row in rows for end in ("ci95_low", "mean", "ci95_high")]
     low, high = (limit(end for end in ends if end is not None) for limit in (min, max))
@@ -224,34 +223,3 @@ def _draw_intervals(axes: Axes, rows: Sequence[Mapping[str, Any]], *, shift: flo
         means = [row["mean"] for _, row in meant]
         heights = [y for y, _ in meant]
         axes.plot(means, heights, "o", color=color, markerfacecolor=face, markersize=7)
-
-
-def _inline_svg(figure: Figure, description: str) -> str:
-    """Reduce matplotlib's document to an element that may stand in HTML beside others."""
-    document = BytesIO()
-    unwritten = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    figure.savefig(document, format="svg", metadata=unwritten)
-    root = ET.fromstring(document.getvalue())  # noqa: S314 - written one line above
-    for element in root.iter():
-        _simplify(element)
-    # Its style rule would hold for the whole page.
-    root.remove(next(iter(root.findall("defs"))))
-    _, _, width, height = root.attrib["viewBox"].split()
-    root.attrib |= {"width": width, "height": height, "role": "img", "aria-label": description}
-    return ET.tostring(root, encoding="unicode")
-
-
-def _simplify(element: ET.Element) -> None:
-    element.tag = _local(element.tag)
-    element.attrib = {_local(name): value for name, value in element.attrib.items()}
-    if element.tag == "g":
-        element.attrib.pop("id", None)  # never referred to, and the same in every figure
-    if element.tag != "text":
-        element.text = None
-    if element.attrib.get("transform", "").startswith("rotate(-0 "):
-        del element.attrib["transform"]
-    element.tail = None
-
-
-def _local(name: str) -> str:
-    return name.rpartition("}")[2]

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from jinja2 import ChainableUndefined, Environment, PackageLoader
 
 from otce.correspondence import Correspondence, correspondence
+from otce.curve import SOLVED_NATS, Curves, epsilon_curves
 from otce.plots import NARROW_PX, WIDE_PX, convergence_plot, interval_plot, scientific, shade
 
 Row = dict[str, Any]
@@ -49,6 +50,7 @@ class Section:
     plots: list[str]
     """The wide and the narrow one; empty without scores."""
     explanations: list[Explanation]
+    curves: Curves
 
     @property
     def ranked(self) -> list[Row]:
@@ -129,6 +131,7 @@ def render(
         failures=failed,
         most_plotted=MOST_PLOTTED,
         most_classes=MOST_CLASSES,
+        solved_nats=SOLVED_NATS,
     )
 
 
@@ -219,6 +222,7 @@ def _sections(
             failures=failed.count(target),
             plots=_interval_plots(rows, _label(metric), f"target-{number}"),
             explanations=_explanations(rows, joints),
+            curves=epsilon_curves(scores, rows, f"target-{number}"),
         )
         for number, ((target, metric), rows) in enumerate(sorted(found.items()), start=1)
     ]

@@ -60,6 +60,18 @@ def _is_whole(data: bytes) -> bool:
     return _DIGEST_MARK in data and _with_digest(whole, digest(whole).encode()) == data
 
 
+def _completed(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Add the later columns that a table is older than; what else differs is left to be seen."""
+    absent = [field for field in schema if field.name not in table.column_names]
+    later = [field for field in absent if b"later" in (field.metadata or {})]
+    if not later or len(later) < len(absent):
+        return table
+    for field in later:
+        table = table.append_column(field, pa.nulls(table.num_rows, field.type))
+    added = [name for name in table.column_names if name not in schema.names]
+    return table.select([*schema.names, *added])
+
+
 class Store:
     """Immutable objects under one root.
 
@@ -148,7 +160,7 @@ class Store:
             schema: the columns and types it must have.
 
         Returns:
-            The table.
+            The table; columns that `otce.tables` added after it was written are null.
 
         Raises:
             StoreError: absent, damaged, or written with other columns.
@@ -165,6 +177,7 @@ class Store:
             raise StoreError(
                 f"{self.uri}/{key} is damaged ({error}); delete it and run again"
             ) from error
+        table = _completed(table, schema)
         if not table.schema.equals(schema):
             raise StoreError(
                 f"{self.uri}/{key} has other columns than this version of otce writes; "

@@ -1,7 +1,8 @@
 """Schemas of everything that is kept: tidy, fixed types, units and direction in the metadata.
 
-A column may be added within a major version and never changes its type or meaning. Scores are in
-nats; `otce` is at most 0 and higher is better.
+A column may be added within a major version and never changes its type or meaning; one that was is
+marked `later` in its metadata and is null in files written before it. Scores are in nats; `otce`
+is at most 0 and higher is better.
 """
 
 from typing import Any, Final
@@ -12,9 +13,15 @@ SCHEMA_VERSION: Final = 1
 
 
 def _column(
-    name: str, kind: pa.DataType, meaning: str, *, unit: str = "", direction: str = ""
+    name: str,
+    kind: pa.DataType,
+    meaning: str,
+    *,
+    unit: str = "",
+    direction: str = "",
+    later: str = "",
 ) -> pa.Field:
-    metadata = {"meaning": meaning, "unit": unit, "direction": direction}
+    metadata = {"meaning": meaning, "unit": unit, "direction": direction, "later": later}
     return pa.field(name, kind, metadata={k: v for k, v in metadata.items() if v})
 
 
@@ -23,6 +30,7 @@ def _schema(kind: str, *columns: pa.Field) -> pa.Schema:
 
 
 _TEXT, _INT, _NUMBER = pa.string(), pa.int32(), pa.float64()
+_LATER: Final = "absent from files written before it was added, and null there"
 
 SAMPLES: Final = _schema(
     "samples",
@@ -68,6 +76,27 @@ _SCORE_COLUMNS: Final = (
     _column("n_target_classes", _INT, "classes among the target pixels"),
     _column("feature_dim", _INT, "dimension of the features"),
     _column("degenerate", _TEXT, "none, or the side (source, target) that has a single class"),
+    _column(
+        "curve_epsilon",
+        pa.list_(_NUMBER),
+        "epsilons at which the first draw was scored as well, ascending; empty for other draws",
+        unit="scaled squared feature distance",
+        later=_LATER,
+    ),
+    _column(
+        "curve_otce",
+        pa.list_(_NUMBER),
+        "-H(target label | source label) at each of curve_epsilon",
+        unit="nats",
+        direction="higher",
+        later=_LATER,
+    ),
+    _column(
+        "curve_failure",
+        _TEXT,
+        "why the first draw has no curve although one was asked for; null otherwise",
+        later=_LATER,
+    ),
 )
 
 PAIR: Final = _schema(

@@ -171,10 +171,12 @@ def _solved(
     """Yield each target when all its repetitions are back; failed ones as (repetition, error)."""
     repetitions = range(work.config.sampling.repetitions)
     todo = [(target, k) for target in features if target != source_id for k in repetitions]
+    first = work.config.score
+    others = first.model_copy(update={"epsilon_curve": ()})
     submits = [
         partial(
             submit,
-            work.config.score,
+            first if k == 0 else others,
             features[source_id][k],
             features[target][k],
             num_cpus=work.plan.solve_cpus,

@@ -7,7 +7,8 @@ import ray
 import torch
 
 from otce.config import ScoreConfig
-from otce.scores import Score, score_pixels
+from otce.errors import TransportError
+from otce.scores import Score, score_epsilons, score_pixels
 from tasks.extract import Drawn
 from tasks.retry import Ref
 
@@ -16,12 +17,13 @@ def solve_parts(recipe: ScoreConfig, n_source: int, *parts: Drawn) -> dict[str, 
     """Score a repetition from the parts of its features.
 
     Args:
-        recipe: how to score.
+        recipe: how to score; its curve is made as well, and changes nothing else when it is.
         n_source: how many of the parts are source pixels; the others are target pixels.
         *parts: features and labels, source parts first.
 
     Returns:
-        The score's fields (without the per-pixel risk) and the counts that the tables keep.
+        The score's fields (without the per-pixel risk), the curve, and the counts that the tables
+        keep.
 
     Raises:
         OtceError: see `score_pixels`.
@@ -29,10 +31,13 @@ def solve_parts(recipe: ScoreConfig, n_source: int, *parts: Drawn) -> dict[str, 
     # Sums depend on the number of threads in the last bit; one thread makes bytes equal anywhere.
     torch.set_num_threads(1)
     source, target = _joined(parts[:n_source]), _joined(parts[n_source:])
-    score = score_pixels(*source, *target, **dict(recipe), device="cpu")
-    return _row(score, n_source_px=len(source[1]), n_target_px=len(target[1])) | {
-        "feature_dim": source[0].shape[1]
-    }
+    keywords = {name: value for name, value in recipe if name != "epsilon_curve"}
+    score = score_pixels(*source, *target, **keywords, device="cpu")
+    return (
+        _row(score, n_source_px=len(source[1]), n_target_px=len(target[1]))
+        | {"feature_dim": source[0].shape[1]}
+        | _curve(recipe, source, target)
+    )
 
 
 def submit(
@@ -67,6 +72,22 @@ def _joined(parts: tuple[Drawn, ...]) -> Drawn:
         np.concatenate([features for features, _ in parts]),
         np.concatenate([labels for _, labels in parts]),
     )
+
+
+def _curve(recipe: ScoreConfig, source: Drawn, target: Drawn) -> dict[str, Any]:
+    """Score at the curve's epsilons, or say why not: a score stands without its curve."""
+    # Exact transport has no epsilon to look at.
+    multiples = () if recipe.solver == "emd" else recipe.epsilon_curve
+    epsilons = [multiple * recipe.epsilon for multiple in multiples]
+    keywords = {n: value for n, value in recipe if n not in {"epsilon", "epsilon_curve"}}
+    curve: dict[str, Any] = {"curve_epsilon": [], "curve_otce": [], "curve_failure": None}
+    if not epsilons:
+        return curve
+    try:
+        scores = score_epsilons(*source, *target, epsilons=epsilons, **keywords, device="cpu")
+    except TransportError as error:
+        return curve | {"curve_failure": str(error)}
+    return curve | {"curve_epsilon": epsilons, "curve_otce": [score.otce for score in scores]}
 
 
 def _row(score: Score, *, n_source_px: int, n_target_px: int) -> dict[str, Any]:

@@ -107,6 +107,18 @@ def street_run(models=3, targets=("bay",), repetitions=3, **manifest):
     )
 
 
+def curved(pair, curve, **columns):
+    """A pair of `scored` whose first draw has a curve, as OTCE minus its score at epsilon 0.1."""
+    scores, joints = pair
+    lists = {
+        "curve_epsilon": list(curve),
+        "curve_otce": [scores[0]["otce"] + shift for shift in curve.values()],
+    }
+    first = scores[0] | lists | columns
+    others = [row | {"curve_epsilon": [], "curve_otce": []} for row in scores[1:]]
+    return [row | {"epsilon": 0.1} for row in (first, *others)], joints
+
+
 class Tags(HTMLParser):
     """Collects what a browser would act on."""
 

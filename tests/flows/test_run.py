@@ -43,6 +43,12 @@ def test_every_pair_has_its_repetitions_in_tables_that_agree(first_run):
     }
     assert all(row["converged"] and row["marginal_error"] <= 1e-3 for row in scores)
     assert all(-row["target_entropy"] <= row["otce"] <= 0 for row in scores)
+    for row in scores:
+        multiples = [0.3, 1.0, 3.0, 10.0] if row["repetition"] == 0 else []
+        assert row["curve_epsilon"] == pytest.approx([0.1 * multiple for multiple in multiples])
+        assert all(-row["target_entropy"] - 1e-9 <= otce <= 0 for otce in row["curve_otce"])
+        assert row["curve_failure"] is None
+        assert len(row["curve_otce"]) == len(multiples)
     summary = pq.read_table(folder / RUN / "summary.parquet").to_pylist()
     for row in summary:
         mine = [s["otce"] for s in scores if s["pair_fingerprint"] == row["pair_fingerprint"]]
@@ -59,7 +65,9 @@ def test_manifest_report_and_configuration_stand_beside_the_tables(first_run):
     manifest = json.loads((folder / RUN / "manifest.json").read_text())
     assert manifest["pairs"] == {"total": 6, "computed": 6, "reused": 0, "failed": 0}
     assert len(manifest["models"]["net-0"]["weights_digest"]) == 64
-    assert "<html" in (folder / RUN / "report.html").read_text()
+    page = (folder / RUN / "report.html").read_text()
+    assert "<html" in page
+    assert page.count('aria-label="OTCE of net-') == 6
     kept = yaml.safe_load((folder / RUN / "config.yaml").read_text())
     assert kept["sampling"]["pixels"] == 64
 

@@ -64,6 +64,7 @@ BASE = {
         "solver": "auto",
         "tolerance": 1e-3,
         "max_iterations": 100,
+        "epsilon_curve": [0.5, 2.0],
     },
     "execution": {},
 }
@@ -104,6 +105,7 @@ OTHER = {
     "score.solver": "emd",
     "score.tolerance": 1e-4,
     "score.max_iterations": 101,
+    "score.epsilon_curve": [0.5],
     "execution.name": "other",
     "execution.run_id": "other",
     "execution.store": "/other",

@@ -209,7 +209,7 @@ def test_a_bad_set_is_told(tmp_path, override, problem):
     ("override", "problem"),
     [
         ("score.epsilon=0", "score.epsilon: input should be greater than 0, found 0"),
-        ("score.epsiln=1", "score.epsiln: unknown key; did you mean epsilon?"),
+        ("score.epsiln=1", "score.epsiln: unknown key; did you mean epsilon or epsilon_curve?"),
         ("scor.epsilon=1", "scor: unknown key; did you mean score"),
         ("models.net.source=cty", "models.net.source: no data set has the id 'cty'"),
         ("models.net={weights: w}", "models.net.factory: is missing"),

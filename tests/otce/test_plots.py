@@ -6,7 +6,15 @@ from xml.etree import ElementTree as ET
 import pytest
 from matplotlib.colors import to_rgb
 
-from otce.plots import NARROW_PX, WIDE_PX, convergence_plot, interval_plot, shade
+from otce.plots import (
+    CURVE_PX,
+    NARROW_PX,
+    WIDE_PX,
+    convergence_plot,
+    curve_plot,
+    interval_plot,
+    shade,
+)
 
 ROW = {"rank": 1, "mean": -0.4, "std": 0.1, "ci95_low": -0.5, "ci95_high": -0.3}
 
@@ -57,3 +65,47 @@ def test_convergence_is_drawn_for_few_and_perfect_solves(solves, tolerance):
     svg = convergence_plot(solves, tolerance=tolerance, name="x")
     assert ("tolerance 1e-3" in svg) == (tolerance is not None)
     assert "$" not in svg
+
+
+def curve(points, *, model="unet", name="x", marked=0.1, limits=(-0.6, -0.2)):
+    return curve_plot(points, marked=marked, others=[], limits=limits, model=model, name=name)
+
+
+def test_a_curve_says_its_points_to_those_who_cannot_see_it():
+    points = {0.03: -0.3, 0.1: -0.3125, 1.0: -0.0}
+    svg = curve(points, model="<$a$> \x00")
+    root = ET.fromstring(svg)  # noqa: S314
+    assert root.attrib["role"] == "img"
+    assert root.attrib["aria-label"] == (
+        "OTCE of <$a$> \N{REPLACEMENT CHARACTER} (nats) by epsilon: "
+        "-0.300 at 0.03, -0.312 at 0.1, 0.000 at 1"
+    )
+    assert float(root.attrib["width"]) == CURVE_PX
+    assert 2 * CURVE_PX < NARROW_PX
+    assert [text.text for text in root.iter("text")] == ["0.03", "0.1", "1", "-0.60", "-0.20"]
+    assert svg == curve(points, model="<$a$> \x00")
+
+
+@pytest.mark.parametrize(
+    ("points", "named"),
+    [
+        ({0.1: -0.4, 1.0: -0.5}, ["0.1", "1"]),
+        ({0.09: -0.4, 0.1: -0.4, 1.0: -0.5}, ["0.1", "1"]),
+        ({0.0001: -0.3, 0.05: -0.4, 0.1: -0.4}, ["0.0001", "0.1"]),
+    ],
+)
+def test_the_epsilon_of_the_recipe_is_named_and_no_name_covers_another(points, named):
+    texts = [text.text for text in ET.fromstring(curve(points)).iter("text")]  # noqa: S314
+    assert texts[: len(named)] == named
+
+
+def test_curves_on_one_scale_put_equal_scores_at_equal_heights():
+    def heights(points):
+        root = ET.fromstring(curve(points))  # noqa: S314
+        return [dot.attrib["y"] for dot in root.iter("use")]
+
+    assert heights({0.1: -0.3, 1.0: -0.5})[1] == heights({0.1: -0.5, 10.0: -0.2})[0]
+
+
+def test_a_flat_curve_of_a_perfect_model_is_drawn():
+    assert curve({0.1: 0.0, 1.0: 0.0}, limits=(0.0, 0.0)).startswith("<svg")

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from otce import tables
+from otce.errors import StoreError
 from otce.store import Store, encode_table
 
 SCHEMAS = {
@@ -51,7 +52,11 @@ SCORE = {
     "n_target_classes": 3,
     "feature_dim": 64,
     "degenerate": "none",
+    "curve_epsilon": [0.03, 0.1 * 3],
+    "curve_otce": [-1 / 3, -0.0],
+    "curve_failure": None,
 }
+NO_CURVE = {"curve_epsilon": [], "curve_otce": [], "curve_failure": "not solved; é"}
 SUMMARY = {
     **{name: SCORE[name] for name in tables.SUMMARY.names if name in SCORE},
     "rank": 1,
@@ -98,8 +103,8 @@ LISTS = {
 }
 ROWS = {
     "SAMPLES": [SAMPLE, SAMPLE | {"x_px": 3}],
-    "PAIR": [SCORE | LISTS, SCORE | {"repetition": 1} | LISTS],
-    "SCORES": [SCORE, SCORE | {"repetition": 1, "otce": -0.0}],
+    "PAIR": [SCORE | LISTS, SCORE | {"repetition": 1} | LISTS | NO_CURVE],
+    "SCORES": [SCORE, SCORE | {"repetition": 1, "otce": -0.0} | NO_CURVE],
     "SUMMARY": [SUMMARY, SUMMARY | {"rank": None, "std": None, "tied_with": []}],
     "JOINTS": [JOINT, JOINT | {"source_class": 1, "probability": 2 / 3}],
     "FAILURES": [FAILURE, FAILURE | {"repetition": None, "transient": True}],
@@ -152,7 +157,11 @@ def test_every_reader_finds_the_values_and_types_that_were_written(tmp_path, nam
 def test_pandas_without_arrow_types_finds_the_values(tmp_path):
     path = tmp_path / "a.parquet"
     path.write_bytes(encode_table(tables.table(ROWS["SCORES"], tables.SCORES)))
-    assert pd.read_parquet(path).to_dict("records") == ROWS["SCORES"]
+    found = pd.read_parquet(path)
+    lists = ["curve_epsilon", "curve_otce"]
+    found[lists] = found[lists].map(list)
+    found["curve_failure"] = found["curve_failure"].astype(object).replace(np.nan, None)
+    assert found.to_dict("records") == ROWS["SCORES"]
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -211,6 +220,10 @@ def test_scores_are_in_nats_and_say_which_way_is_better():
     assert tables.SCORES.field("marginal_error").metadata[b"direction"] == b"lower"
     assert tables.SCORES.field("normalized").metadata[b"direction"] == b"higher"
     assert tables.SCORES.field("target_entropy").metadata[b"unit"] == b"nats"
+    assert tables.SCORES.field("curve_otce").metadata[b"unit"] == b"nats"
+    assert tables.SCORES.field("curve_otce").metadata[b"direction"] == b"higher"
+    epsilon, curve_epsilon = (tables.SCORES.field(n) for n in ("epsilon", "curve_epsilon"))
+    assert curve_epsilon.metadata[b"unit"] == epsilon.metadata[b"unit"]
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
@@ -238,3 +251,24 @@ def test_the_score_columns_of_a_pair_are_those_of_the_run():
     pair = tables.table(ROWS["PAIR"], tables.PAIR)
     scores = pair.select(tables.SCORES.names).cast(tables.SCORES)
     assert scores.schema.equals(tables.SCORES, check_metadata=True)
+
+
+@pytest.mark.parametrize("name", ["PAIR", "SCORES"])
+def test_a_table_from_before_the_curves_reads_with_nulls_for_them(tmp_path, name):
+    """An older run keeps its report: a column may be added within a major version."""
+    schema, store = SCHEMAS[name], Store(str(tmp_path))
+    whole = tables.table(ROWS[name], schema)
+    store.put_table("old.parquet", whole.drop_columns(list(NO_CURVE)))
+    found = store.get_table("old.parquet", schema)
+    assert found.schema.equals(schema, check_metadata=False)
+    assert found.to_pylist() == [row | dict.fromkeys(NO_CURVE) for row in whole.to_pylist()]
+
+
+@pytest.mark.parametrize("change", ["drop", "add"])
+def test_a_table_that_differs_in_more_than_later_columns_is_refused(tmp_path, change):
+    store = Store(str(tmp_path))
+    old = tables.table(ROWS["SCORES"], tables.SCORES).drop_columns(["curve_otce"])
+    other = {"drop": old.drop_columns(["otce"]), "add": old.append_column("x", old["otce"])}
+    store.put_table("a.parquet", other[change])
+    with pytest.raises(StoreError, match=r"a\.parquet has other columns"):
+        store.get_table("a.parquet", tables.SCORES)
