@@ -6,7 +6,6 @@ The table is a check of `espnetv2.py`: a net that is put together wrongly still 
 but does not see. mIoU is in percent, over the classes that occur in the labels of a sequence.
 """
 
-import pickle
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -50,7 +49,7 @@ INPUT_SIZES_PX: Final = {"512x256": (256, 352), "1024x512": (512, 672)}
 """Height and width in the 4:3 of CamVid, as high as the Cityscapes images of the training."""
 _NAME: Final = re.compile(r"espnetv2_s_(\d\.\d)_city_(\d+x\d+)\.pth")
 
-console = Console(highlight=False)
+console = Console(highlight=False, soft_wrap=True)
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def main(
     """Print the zero-shot mIoU of checkpoints on the CamVid sequences.
 
     Args:
-        checkpoints: files named as published, espnetv2_s_<width>_city_<W>x<H>.pth; the eight under
+        checkpoints: files named as published, like espnetv2_s_0.5_city_512x256.pth; the eight in
             ../shared/data/weights/espnetv2 when none is named.
         data: the CamVid folder.
         frames: evenly spaced frames a sequence.
@@ -110,8 +109,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
     try:
         # They were saved on a GPU. weights_only: no code from data.
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
-        raise ModelError(f"{path}: {error}; use the published file") from error
+    except Exception as error:
+        # What torch raises for a file that is no state dict is anybody's guess (KeyError, ...).
+        raise ModelError(
+            f"{path}: {type(error).__name__}: {error}; use the published file"
+        ) from error
     return Checkpoint(path.stem, network, Preprocessing(size_px=INPUT_SIZES_PX[named[2]]))
 
 
@@ -206,9 +208,12 @@ def _print_table(paths: Sequence[Path], data: Path, count: int | None) -> None:
         raise ModelError(f"no .pth file in {SHARED / 'weights/espnetv2'}; name checkpoints")
     datasets = {name: sequence(data, name) for name in SEQUENCES}
     chosen = {name: evenly_spaced(found.items, count) for name, found in datasets.items()}
-    table = Table("checkpoint", "input", title="zero-shot mIoU in percent")
-    for name, items in chosen.items():
-        table.add_column(f"{name}\n{len(items)} frames", justify="right")
+    n_frames = ", ".join(str(len(items)) for items in chosen.values())
+    table = Table(title="zero-shot mIoU in percent", caption=f"frames: {n_frames}")
+    table.add_column("checkpoint", no_wrap=True)
+    table.add_column("input")
+    for name in chosen:
+        table.add_column(name, justify="right")
     for checkpoint in map(load_checkpoint, paths):
         values = _values(checkpoint, datasets, chosen)
         height_px, width_px = checkpoint.preprocessing.size_px or (0, 0)

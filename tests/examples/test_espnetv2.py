@@ -165,6 +165,14 @@ def test_a_checkpoint_that_does_not_fit_is_refused(zero_shot, net, tmp_path, cha
         zero_shot.load_checkpoint(path)
 
 
+def test_a_file_that_is_no_checkpoint_is_refused(zero_shot, tmp_path):
+    path = tmp_path / SMALLEST.name
+    for content in (b"", b"junk", b"\x80\x02}q\x00."):
+        path.write_bytes(content)
+        with pytest.raises(ModelError, match="use the published file"):
+            zero_shot.load_checkpoint(path)
+
+
 def test_a_checkpoint_of_another_name_is_refused(zero_shot, tmp_path):
     with pytest.raises(ModelError, match="name the file as it was published"):
         zero_shot.load_checkpoint(tmp_path / "espnetv2_s_0.5_pascal_384x384.pth")
