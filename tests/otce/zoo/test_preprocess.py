@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from otce.config import Preprocessing
+from otce.model_config import Preprocessing
 from otce.zoo.preprocess import to_input
 
 PLAIN = {"mean": (0, 0, 0), "std": (1, 1, 1)}
