@@ -4,6 +4,7 @@ It is the convolution whose output, resized bilinearly, equals the logits. Names
 libraries, and the convolution that runs last is often an auxiliary head; numbers do not lie.
 """
 
+from collections import Counter
 from typing import Any, Final
 
 import torch
@@ -15,7 +16,7 @@ from otce.zoo.outputs import MAP_RANK, Hook, has_logits, listening, logits_of
 
 HEAD_TOLERANCE: Final = 1e-3
 """Largest |resized output - logits| / |logits| of a final classifier; auxiliary heads are at 1."""
-_SUGGESTIONS: Final = 4
+_LAST, _SUGGESTIONS = 8, 4
 _CONVOLUTIONS: Final = (".Conv2d", ".ConvTranspose2d")
 
 
@@ -92,12 +93,13 @@ def _distance(output: Tensor, logits: Tensor) -> float:
 
 
 def _instead(network: nn.Module, example_BCHW: Tensor, n_classes: int | None) -> str:
-    """Say what to name: the last modules that give feature maps, and how large those are."""
+    """Say what to name: of the last modules that give feature maps, the finest ones first."""
     shapes: dict[str, torch.Size] = {}
+    passes: Counter[str] = Counter()
 
     def keep_as(path: str) -> Hook:
         def keep(_: nn.Module, __: tuple[Any, ...], output: object) -> None:
-            shapes.pop(path, None)
+            passes[path] += 1
             if isinstance(output, Tensor) and output.dim() == MAP_RANK:
                 shapes[path] = output.shape
 
@@ -105,10 +107,15 @@ def _instead(network: nn.Module, example_BCHW: Tensor, n_classes: int | None) ->
 
     with listening([(module, keep_as(path)) for path, module in network.named_modules() if path]):
         network(example_BCHW)
-    # An attention's weights have four dimensions too, but as many rows as columns.
-    maps = [(path, shape) for path, shape in shapes.items() if shape[1] != n_classes]
-    named = ", ".join(
+    named: dict[str, torch.Size] = {}
+    for path, shape in reversed(shapes.items()):
+        is_part = any(path.startswith(f"{whole}.") for whole in named)
+        is_map = shape[1] != n_classes and shape[2:].numel() > 1 and passes[path] == 1
+        if is_map and not is_part:
+            named[path] = shape
+    finest = sorted(list(named.items())[:_LAST], key=lambda item: -item[1][2:].numel())
+    found = ", ".join(
         f"{path} ({dim} at {height}x{width})"
-        for path, (_, dim, height, width) in maps[-_SUGGESTIONS:][::-1]
+        for path, (_, dim, height, width) in finest[:_SUGGESTIONS]
     )
-    return f"name as tap a module whose output is a feature map, such as {named or 'none here'}"
+    return f"name as tap a module whose output is a feature map, such as {found or 'none here'}"

@@ -101,7 +101,8 @@ def parse_state(data: bytes, uri: str, limit_bytes: int) -> State:
     Raises:
         ModelError: neither format, more than tensors in it, or too large.
     """
-    is_torch = data[:2] == b"PK" or data[:1] == b"\x80"
+    # A safetensors file starts with the length of its header, which may look like anything.
+    is_torch = data[8:9] != b"{" and data[:1] in {b"P", b"\x80"}
     found = _parse_torch(data, uri, limit_bytes) if is_torch else _parse_safetensors(data, uri)
     inner = next((found[key] for key in _WRAPPERS if isinstance(found.get(key), Mapping)), found)
     state = {str(name): value for name, value in inner.items() if isinstance(value, Tensor)}
