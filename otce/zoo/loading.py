@@ -1,6 +1,7 @@
 """From a model's configuration to its identity, and to the model itself."""
 
 from collections.abc import Iterable
+from threading import RLock
 
 import torch
 
@@ -29,6 +30,10 @@ _RUNS_CODE = {
     "torchscript": "is a program that runs here; make sure who wrote it",
     "export": "can run code while torch opens it; make sure who wrote it",
 }
+
+# Neither torch.export's loader nor a first import of these libraries is made for threads, and
+# models are identified by several.
+_ONE_AT_A_TIME = RLock()
 
 
 def model_identity(
@@ -124,6 +129,13 @@ def resolve(
         raise ModelError(
             f"{config.reference} {_RUNS_CODE[config.kind]} and set trusted: true for this model"
         )
+    with _ONE_AT_A_TIME:
+        return _resolve(config, python_path, options)
+
+
+def _resolve(
+    config: ModelConfig, python_path: Iterable[str], options: StorageOptions | None
+) -> Reference:
     match config.kind:
         case "torchvision":
             return torchvision_nets.resolve(config)

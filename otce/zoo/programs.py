@@ -17,6 +17,8 @@ from otce.zoo.reference import Reference
 from otce.zoo.weights import fit, read_limited, read_weights
 
 _RANK: Final = 4
+# What the converter lacks are most often operators of newer opsets.
+_REMEDIES: Final = {"onnx": "opset_version=17 or lower, the newest that onnx2torch knows well"}
 
 
 def resolve(config: ModelConfig, options: StorageOptions | None) -> Reference:
@@ -53,7 +55,7 @@ def resolve(config: ModelConfig, options: StorageOptions | None) -> Reference:
         reason = str(error).strip().partition("\n")[0][:300]
         raise ModelError(
             f"{uri} cannot be opened as {config.kind} ({type(error).__name__}: {reason}); export "
-            "it again with the installed versions"
+            f"it again with {_REMEDIES.get(config.kind, 'the installed torch')}"
         ) from error
     size_px, one_by_one = _fixed(shape, uri)
 
@@ -72,15 +74,19 @@ def resolve(config: ModelConfig, options: StorageOptions | None) -> Reference:
 
 
 def _export(program: bytes) -> tuple[nn.Module, Sequence[Any]]:
-    exported = torch.export.load(io.BytesIO(program))
+    with warnings.catch_warnings():
+        # torch warns of its own future while it reads its own format.
+        warnings.simplefilter("ignore", FutureWarning)
+        exported = torch.export.load(io.BytesIO(program))
+        # Modules, unlike the flat graph, have the paths of the original and accept hooks.
+        network = torch.export.unflatten(exported)
     inputs = exported.graph_signature.user_inputs
     [shape] = [
         node.meta["val"].shape
         for node in exported.graph.nodes
         if node.op == "placeholder" and node.name in inputs
     ]
-    # Modules, unlike the flat graph, have the paths of the original and accept hooks.
-    return torch.export.unflatten(exported), shape
+    return network, shape
 
 
 def _onnx(program: bytes, uri: str) -> tuple[nn.Module, Sequence[Any]]:

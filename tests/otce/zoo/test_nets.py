@@ -148,7 +148,7 @@ def test_what_an_encoder_of_smp_wants_is_asked_of_smp(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("name", "arguments", "head", "dim", "stride"),
     [
-        ("UNet", {"channels": [8, 16], "strides": [2]}, "model.2.conv", 16, 2),
+        ("UNet", {"channels": [8, 16], "strides": [2]}, "model.2.conv", 24, 2),
         ("BasicUNet", {"features": [8, 8, 8, 8, 8, 6]}, "final_conv", 6, 1),
         ("SegResNet", {"init_filters": 8}, "conv_final.2.conv", 8, 1),
         ("AttentionUnet", {"channels": [8, 16], "strides": [2]}, "model.2.conv", 8, 1),

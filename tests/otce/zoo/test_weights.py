@@ -16,7 +16,7 @@ import torch
 from otce.errors import ModelError
 from otce.fingerprint import digest
 from otce.model_config import ModelConfig
-from otce.zoo.weights import parse_state, read_weights
+from otce.zoo.weights import fit, parse_state, read_weights
 from tests.zoo_nets import Net, seeded
 
 STATE = {"head.weight": torch.arange(4.0).view(2, 2), "head.bias": torch.zeros(2)}
@@ -152,6 +152,15 @@ def test_an_archive_that_unpacks_to_more_than_the_limit_is_refused():
     assert f"takes {8 * LIMIT} bytes, more than max_weights_bytes {LIMIT}" in refused(
         buffer.getvalue()
     )
+
+
+def test_a_tensor_that_only_claims_to_be_large_is_refused_by_its_shape(tmp_path):
+    """Four bytes seen through strides of zero as a petabyte: copying it would be the end."""
+    network = seeded()
+    state = dict(network.state_dict())
+    state["head.weight"] = torch.zeros(1).expand(1 << 25, 1 << 25)
+    with pytest.raises(ModelError, match=r"head.weight has shape \(33554432, 33554432\), expected"):
+        fit(network, packed(state), "w.pth", ModelConfig(reference="onnx:n", source="bay"))
 
 
 @pytest.fixture
