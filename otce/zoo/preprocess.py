@@ -73,11 +73,15 @@ def described(preprocessing: Preprocessing) -> str:
         parts.append(f"resize shorter side to {preprocessing.shortest_px}")
     if preprocessing.multiple_px > 1:
         parts.append(f"stretch to multiples of {preprocessing.multiple_px}")
+    parts.append(preprocessing.channel_order)
+    usual = Preprocessing()
+    if (preprocessing.mean, preprocessing.std) == (usual.mean, usual.std):
+        return ", ".join([*parts, "ImageNet mean and std"])
     mean, std = (
         " ".join(f"{value:.4g}" for value in values)
         for values in (preprocessing.mean, preprocessing.std)
     )
-    return ", ".join([*parts, preprocessing.channel_order, f"mean {mean}", f"std {std}"])
+    return ", ".join([*parts, f"mean {mean}", f"std {std}"])
 
 
 def input_size(height_px: int, width_px: int, preprocessing: Preprocessing) -> tuple[int, int]:
