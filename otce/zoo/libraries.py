@@ -54,7 +54,9 @@ def library_code(*distributions: str) -> str:
     Returns:
         64 hexadecimal digits.
     """
-    return digest(" ".join(f"{name}=={version(name)}" for name in distributions).encode())
+    # `+cpu` or `+cu130` says for which device it was built, not what it builds.
+    found = (f"{name}=={version(name).partition('+')[0]}" for name in distributions)
+    return digest(" ".join(found).encode())
 
 
 def _import_torchvision() -> None:

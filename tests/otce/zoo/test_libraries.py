@@ -75,6 +75,11 @@ def test_a_library_is_known_by_its_version(monkeypatch):
     before = library_code("monai")
     monkeypatch.setattr(libraries, "version", lambda name: f"{name} of today")
     assert library_code("monai") != before
+    monkeypatch.setattr(libraries, "version", lambda name: f"{name} of today+cu130")
+    assert library_code("monai") != before
+    built_for_a_card = library_code("monai")
+    monkeypatch.setattr(libraries, "version", lambda name: f"{name} of today+cpu")
+    assert library_code("monai") == built_for_a_card
 
 
 def test_libraries_are_loaded_only_when_named():

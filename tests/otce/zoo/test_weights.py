@@ -14,8 +14,10 @@ import safetensors.torch
 import torch
 
 from otce.errors import ModelError
+from otce.files import write_bytes
 from otce.fingerprint import digest
 from otce.model_config import ModelConfig
+from otce.zoo import load_model, model_identity
 from otce.zoo.weights import fit, parse_state, read_weights
 from tests.zoo_nets import Net, seeded
 
@@ -212,3 +214,23 @@ def test_a_remote_file_of_another_digest_is_refused_and_not_kept(remote, tmp_pat
     with pytest.raises(ModelError, match="not the declared weights_digest"):
         read(weights_digest="ab" * 32)
     assert not list(tmp_path.rglob("*"))
+
+
+def test_weights_and_programs_come_from_object_storage(s3_server, s3_bucket, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    options = {"s3": {"endpoint_url": s3_server}}
+    network, place = seeded(), f"s3://{s3_bucket}/zoo"
+    buffer = io.BytesIO()
+    torch.jit.save(torch.jit.script(network), buffer)
+    write_bytes(f"{place}/net.ts", buffer.getvalue(), options)
+    write_bytes(f"{place}/net.pth", packed(Net().state_dict()), options)
+    given = {"reference": f"torchscript:{place}/net.ts", "trusted": True, "source": "bay"}
+    found = {}
+    for weights in (None, f"{place}/net.pth"):
+        config = ModelConfig(**given, weights=weights)
+        identity = model_identity(config, [], options)
+        pinned = config.model_copy(update={"weights_digest": identity.weights_digest})
+        found[weights] = load_model("unet", pinned, python_path=[], options=options).network
+        assert (tmp_path / "otce/weights" / identity.weights_digest).exists()
+    assert torch.equal(found[None].head.weight, network.head.weight)
+    assert not torch.equal(found[f"{place}/net.pth"].head.weight, network.head.weight)
