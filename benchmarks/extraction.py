@@ -26,9 +26,10 @@ from rich.console import Console
 from rich.table import Table
 
 from otce.census import count_labels, dataset_digest, draw_pixels, item_digests
-from otce.config import ExecutionConfig, FolderDataset, ModelConfig
+from otce.config import ExecutionConfig, FolderDataset
 from otce.datasets import open_dataset
 from otce.datasets.scenes import CLASSES, draw_scene
+from otce.model_config import ModelConfig
 from otce.zoo import load_model
 from tasks.census import Census, Listed
 from tasks.cluster import Plan, Slots, cluster
@@ -70,7 +71,7 @@ def make_model(folder: Path) -> ModelConfig:
     weights = folder / "net.safetensors"
     weights.write_bytes(safetensors.torch.save(nets.depthwise(len(CLASSES)).state_dict()))
     return ModelConfig(
-        factory="python:nets:depthwise",
+        reference="python:nets:depthwise",
         arguments={"n_classes": len(CLASSES)},
         trusted=True,
         weights=str(weights),

@@ -20,14 +20,15 @@ from rich.console import Console
 from torch import Tensor, nn
 from torch.nn import functional
 
-from otce.config import ModelConfig, RunConfig
+from otce.config import RunConfig
 from otce.config_file import load_config
 from otce.datasets import open_dataset
 from otce.errors import ConfigError, OtceError
 from otce.files import write_bytes
 from otce.fingerprint import fingerprint
-from otce.zoo.factory import build
-from otce.zoo.preprocess import to_input
+from otce.model_config import ModelConfig, Preprocessing
+from otce.zoo.factories import build
+from otce.zoo.preprocess import chosen, to_input
 
 THREADS = 2
 BATCH_SIZE = 8
@@ -90,7 +91,7 @@ def _train_zoo(run: RunConfig, model_ids: tuple[str, ...], steps: int) -> None:
             seen[key] = _read(run, model)
         network = _train(name, run, seen[key], steps)
         state = safetensors.torch.save(network.state_dict())
-        write_bytes(model.weights, state, run.execution.storage_options)
+        write_bytes(str(model.weights), state, run.execution.storage_options)
         accuracy = _accuracy(network, seen[key])
         console.print(
             f"[bold]{name}[/]: on {model.source} pixel accuracy {accuracy.pixels:.1%}, "
@@ -102,9 +103,10 @@ def _train_zoo(run: RunConfig, model_ids: tuple[str, ...], steps: int) -> None:
 def _read(run: RunConfig, model: ModelConfig) -> Labelled:
     """Decode a model's source data set once, at the size that the model wants."""
     dataset = open_dataset(run.datasets[model.source], run.execution.storage_options)
+    wanted = chosen(model.preprocessing, Preprocessing())
     images, labels = [], []
     for item in dataset.items:
-        images.append(to_input([dataset.image(item)], model.preprocessing, torch.device("cpu"))[0])
+        images.append(to_input([dataset.image(item)], wanted, torch.device("cpu"))[0])
         label = torch.from_numpy(dataset.label(item)).float()[None, None]
         nearest = functional.interpolate(label, images[-1].shape[1:], mode="nearest-exact")
         labels.append(nearest[0, 0].long())

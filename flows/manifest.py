@@ -56,8 +56,7 @@ def manifest(
             for id_, data in listed.items()
         },
         "models": {
-            id_: model.model_dump(mode="json")
-            | {"weights_digest": identities[id_].weights_digest if id_ in identities else None}
+            id_: model.model_dump(mode="json") | _identity(identities.get(id_))
             for id_, model in config.models.items()
         },
     }
@@ -67,3 +66,13 @@ def _counts(census: Census | None) -> dict[str, Any]:
     if census is None:
         return {}
     return {"class_px": list(census.class_px), "labelled_px": sum(census.class_px)}
+
+
+def _identity(identity: ModelIdentity | None) -> dict[str, Any]:
+    if identity is None:
+        return {"weights_digest": None}
+    return {
+        "weights_digest": identity.weights_digest,
+        "code_digest": identity.code_digest,
+        "preprocessing": identity.preprocessing.model_dump(mode="json"),
+    }

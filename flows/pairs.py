@@ -10,7 +10,7 @@ from flows.progress import Progress
 from otce.config import RunConfig
 from otce.errors import DataError, OtceError
 from otce.identity import ModelIdentity, pair_fingerprint
-from otce.zoo import model_digests
+from otce.zoo import model_identity
 from tasks.census import Listed, list_dataset
 from tasks.retry import explained
 from tasks.score import failure_row
@@ -96,8 +96,7 @@ def identify(
     def identified(model: str) -> ModelIdentity | OtceError:
         try:
             chosen = config.models[model]
-            digests = model_digests(chosen, execution.python_path, execution.storage_options)
-            return ModelIdentity(*digests)
+            return model_identity(chosen, execution.python_path, execution.storage_options)
         except OtceError as error:
             return error
 

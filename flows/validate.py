@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
@@ -17,7 +18,8 @@ from otce.errors import OtceError
 from otce.identity import ModelIdentity, pair_fingerprint
 from otce.sampling import pixels_to_draw
 from otce.store import Store
-from otce.zoo import load_model, model_digests
+from otce.zoo import load_model, model_identity
+from otce.zoo.preprocess import described
 
 _T = TypeVar("_T")
 _FLOAT32_BYTES = 4
@@ -109,28 +111,34 @@ def _check_model(
     id_: str, config: RunConfig, data: dict[str, CheckedData], table: Table
 ) -> tuple[ModelIdentity, int]:
     chosen, execution = config.models[id_], config.execution
-    identity = ModelIdentity(
-        *model_digests(chosen, execution.python_path, execution.storage_options)
-    )
-    model = load_model(
-        id_, chosen, python_path=execution.python_path, options=execution.storage_options
-    )
-    size = chosen.preprocessing.size_px or (128, 192)
+    identity = model_identity(chosen, execution.python_path, execution.storage_options)
     source = data.get(chosen.source)
-    image = (
-        source.dataset.image(source.dataset.items[0])
-        if source is not None
-        else np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    model = load_model(
+        id_,
+        chosen,
+        python_path=execution.python_path,
+        options=execution.storage_options,
+        n_classes=len(source.dataset.classes) if source is not None else None,
     )
-    _, dim, height, width = model.feature_maps([image]).shape
+    # Two images, because a network may answer the second otherwise.
+    for image in _images(source):
+        _, dim, height, width = model.feature_maps([image]).shape
     shape = f"{height}x{width} / {image.shape[0]}x{image.shape[1]}"
-    how = chosen.preprocessing
-    resize = f"resize to {how.size_px[0]}x{how.size_px[1]}, " if how.size_px else ""
-    described = f"{resize}{how.channel_order}, mean {how.mean}, std {how.std}"
     table.add_row(
-        plain(id_), plain(chosen.tap), str(dim), shape, described, identity.weights_digest[:12]
+        plain(id_),
+        plain(chosen.tap),
+        str(dim),
+        shape,
+        described(identity.preprocessing),
+        identity.weights_digest[:12],
     )
     return identity, dim
+
+
+def _images(source: CheckedData | None) -> list[NDArray[np.uint8]]:
+    if source is not None:
+        return [source.dataset.image(item) for item in source.dataset.items[:2]]
+    return list(np.random.default_rng(0).integers(0, 256, (2, 128, 192, 3), dtype=np.uint8))
 
 
 def _print_plan(

@@ -10,8 +10,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Discriminator,
     Field,
     Tag,
@@ -20,18 +18,15 @@ from pydantic import (
     model_validator,
 )
 
-from otce.files import absolute_uri
 from otce.fingerprint import fingerprint
+from otce.model_config import ModelConfig
 from otce.recipe import PRESETS, ClassWeights, FeatureScaling, PresetName, Relaxation, Solver
-
-
-def _resolve(uri: str, info: ValidationInfo) -> str:
-    return absolute_uri(uri, (info.context or {}).get("folder", "."))
+from otce.sections import PositiveFloat, Section, Size, Uri, resolved
 
 
 def _resolve_layout(layout: str, info: ValidationInfo) -> str:
     kind, _, root = layout.partition(":")
-    return f"{kind}:{_resolve(root, info)}"
+    return f"{kind}:{resolved(root, info)}"
 
 
 def _below_root(path: str) -> str:
@@ -40,28 +35,10 @@ def _below_root(path: str) -> str:
     return path
 
 
-Uri = Annotated[str, Field(min_length=1), AfterValidator(_resolve)]
-"""A path or fsspec URI; relative paths are relative to the configuration file."""
 Pattern = Annotated[str, Field(pattern=r"^[^*]*\*[^*]*$"), AfterValidator(_below_root)]
 """Where files are below a root; the one `*` stands for an item's id, over folders too."""
-Size = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
-Channel = tuple[float, float, float]
-PositiveFloat = Annotated[float, Field(gt=0)]
 Multiple = Annotated[float, Field(ge=1e-3, le=1e3)]
 MaskValue = Annotated[int, Field(ge=0, le=65_535)]
-
-
-class Section(BaseModel):
-    """Base of all sections: frozen, unknown keys refused, NaN and infinity refused."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        use_attribute_docstrings=True,
-        allow_inf_nan=False,
-        # Relative default paths are made absolute like any other.
-        validate_default=True,
-    )
 
 
 class FolderDataset(Section):
@@ -121,40 +98,6 @@ DatasetConfig = Annotated[
     Annotated[FolderDataset, Tag("folder")] | Annotated[ScenesDataset, Tag("scenes")],
     Discriminator(_layout_kind),
 ]
-
-
-class Preprocessing(Section):
-    """What a model wants done to an RGB image whose values were divided by 255."""
-
-    size_px: Size | None = None
-    """Height and width to resize to (bilinear, antialiased); none: as the image is."""
-    mean: Channel = (0.485, 0.456, 0.406)
-    """Subtracted per channel, in the range 0 to 1."""
-    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (0.229, 0.224, 0.225)
-    """Divided by per channel."""
-    channel_order: Literal["rgb", "bgr"] = "rgb"
-    """Order in which the model (and mean and std) wants the channels."""
-
-
-class ModelConfig(Section):
-    """One source model: code, weights, preprocessing, where it was trained and where to listen."""
-
-    factory: Annotated[str, Field(pattern=r"^python:[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
-    """`python:<module>:<function>`, called with `arguments`; runs code, so needs `trusted`."""
-    arguments: dict[str, int | float | str | bool | None] = Field(default_factory=dict)
-    """Keyword arguments of the factory."""
-    trusted: bool = False
-    """That you have read the factory's code and let it run."""
-    weights: Uri
-    """A safetensors file with the state dict."""
-    weights_digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
-    """SHA-256 of that file: checked when it is read, and saves reading it to know it."""
-    source: str
-    """Id of the data set it was trained on."""
-    preprocessing: Preprocessing = Preprocessing()
-    """What is done to an image before it enters the model."""
-    tap: Annotated[str, Field(min_length=1)] = "head"
-    """Which features: `head` (input of the final classifier), `logits`, or a module's path."""
 
 
 class SamplingConfig(Section):

@@ -11,9 +11,10 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from otce.config import RunConfig, Section
+from otce.config import RunConfig
 from otce.errors import ConfigError, StoreError, StoreUnavailableError
 from otce.files import absolute_uri, read_bytes
+from otce.sections import Section
 from otce.yaml_places import Document, Path, parse, parse_value
 
 _MOST_PROBLEMS: Final = 100

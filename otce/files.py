@@ -128,6 +128,42 @@ def read_bytes(uri: str, options: StorageOptions | None = None) -> bytes:
         return bytes(opened.cat_file(path))
 
 
+def size_bytes(uri: str, options: StorageOptions | None = None) -> int:
+    """Look up how large an object is, without reading it.
+
+    Args:
+        uri: path or fsspec URI.
+        options: fsspec options by protocol.
+
+    Returns:
+        Its size.
+
+    Raises:
+        StoreError: it is absent, refused or unreachable.
+    """
+    opened, path = filesystem(uri, options)
+    with explained("read", uri):
+        return int(opened.size(path))
+
+
+def exists(uri: str, options: StorageOptions | None = None) -> bool:
+    """Say whether there is an object.
+
+    Args:
+        uri: path or fsspec URI.
+        options: fsspec options by protocol.
+
+    Returns:
+        True when there is one.
+
+    Raises:
+        StoreError: refused or unreachable.
+    """
+    opened, path = filesystem(uri, options)
+    with explained("look for", uri):
+        return bool(opened.exists(path))
+
+
 def list_paths(uri: str, options: StorageOptions | None = None) -> list[str]:
     """List the files below a folder, relative to it and sorted, but for hidden ones.
 

@@ -5,6 +5,7 @@ from typing import Final
 
 from otce.config import RunConfig
 from otce.fingerprint import fingerprint
+from otce.model_config import Preprocessing
 from otce.tables import SCHEMA_VERSION
 
 SCORE_VERSION: Final = 2
@@ -19,11 +20,13 @@ class ModelIdentity:
 
     Attributes:
         weights_digest: SHA-256 of its weights file.
-        code_digest: SHA-256 of its factory's module.
+        code_digest: SHA-256 of its factory's module, its program, or its library and version.
+        preprocessing: what is done to images, the library's choices included.
     """
 
     weights_digest: str
     code_digest: str
+    preprocessing: Preprocessing
 
 
 def sample_fingerprint(config: RunConfig, dataset_digest: str) -> str:
@@ -82,11 +85,11 @@ def pair_fingerprint(
             "score": config.score,
             "model": {
                 "id": model_id,
-                "factory": chosen.factory,
+                "architecture": chosen.architecture,
                 "arguments": chosen.arguments,
                 "code": model.code_digest,
                 "weights": model.weights_digest,
-                "preprocessing": chosen.preprocessing,
+                "preprocessing": model.preprocessing,
                 "tap": chosen.tap,
             },
             "source": [chosen.source, source_digest],

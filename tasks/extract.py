@@ -9,11 +9,12 @@ import ray
 import torch
 from numpy.typing import NDArray
 
-from otce.config import DatasetConfig, ExecutionConfig, ModelConfig
+from otce.config import DatasetConfig, ExecutionConfig
 from otce.datasets import Item, open_dataset
 from otce.errors import ModelError
 from otce.features import extract
 from otce.files import StorageOptions
+from otce.model_config import ModelConfig
 from otce.sampling import Sample
 from otce.zoo import SourceModel, load_model
 from tasks.census import Census, shard_ranges
@@ -62,6 +63,7 @@ class FeatureWorker:
         python_path: Sequence[str],
         options: StorageOptions,
         threads: int,
+        n_classes: int | None = None,
     ) -> None:
         """Load a model in place of the one before.
 
@@ -71,6 +73,7 @@ class FeatureWorker:
             python_path: folders searched for its factory.
             options: fsspec options by protocol.
             threads: CPU threads to compute with.
+            n_classes: classes of its source data set; None: not checked.
 
         Raises:
             ModelError: it cannot be loaded.
@@ -84,7 +87,12 @@ class FeatureWorker:
         torch.backends.cudnn.deterministic = True
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self._model = load_model(
-            id_, config, python_path=python_path, device=device, options=options
+            id_,
+            config,
+            python_path=python_path,
+            device=device,
+            options=options,
+            n_classes=n_classes,
         )
 
     def extract(self, shard: Shard, options: StorageOptions, batch_size: int | None) -> list[Any]:
@@ -146,6 +154,7 @@ class ModelOnSlot:
         config: its configuration.
         execution: the execution half of the run.
         threads: CPU threads of the actor.
+        n_classes: classes of its source data set; None: not checked.
     """
 
     def __init__(
@@ -155,6 +164,7 @@ class ModelOnSlot:
         config: ModelConfig,
         execution: ExecutionConfig,
         threads: int,
+        n_classes: int | None = None,
     ) -> None:
         self._slot = slot
         self._execution = execution
@@ -164,6 +174,7 @@ class ModelOnSlot:
             execution.python_path,
             execution.storage_options,
             threads,
+            n_classes,
         )
         self._loaded: Any = None
 

@@ -118,7 +118,7 @@ def score_model(
         work.on_pair(model_id, target_id, True)  # noqa: FBT003
 
     source_id = work.config.models[model_id].source
-    for dataset_id, found in _extracted(model_id, [source_id, *pairs], work):
+    for dataset_id, found in _extracted(model_id, identity, [source_id, *pairs], work):
         if isinstance(found, list):
             features[dataset_id] = found
         else:
@@ -142,14 +142,17 @@ def score_model(
 
 
 def _extracted(
-    model_id: str, dataset_ids: list[str], work: Work
+    model_id: str, identity: ModelIdentity, dataset_ids: list[str], work: Work
 ) -> Iterator[tuple[str, Refs | tuple[str, OtceError]]]:
     """Yield each data set's features, or the stage and reason of its failure; source first."""
     config = work.config
+    # With its digest, weights are found near where they were read before, and are those whose
+    # identity names the pair though the file may have changed since.
+    pinned = {"weights_digest": identity.weights_digest}
+    chosen = config.models[model_id].model_copy(update=pinned)
+    n_classes = len(work.censuses[dataset_ids[0]].listed.classes)
     with work.slots.lease() as slot:
-        model = ModelOnSlot(
-            slot, model_id, config.models[model_id], config.execution, work.plan.threads
-        )
+        model = ModelOnSlot(slot, model_id, chosen, config.execution, work.plan.threads, n_classes)
         try:
             model.load()
         except GaveUpError as error:

@@ -44,7 +44,7 @@ def zoo_config(
         },
         "models": {
             f"net-{i}": {
-                "factory": "python:tiny_nets:net",
+                "reference": "python:tiny_nets:net",
                 "arguments": {"n_classes": N_CLASSES},
                 "trusted": True,
                 "weights": f"weights/net-{i}.safetensors",

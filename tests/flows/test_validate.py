@@ -2,6 +2,8 @@
 
 import shutil
 
+import yaml
+
 from tests.zoo import otce, write_zoo, zoo_config
 
 
@@ -42,3 +44,25 @@ def test_all_problems_are_listed_together(tmp_path):
     assert "1 of 1 items lack a file: a (label)" in output
     assert "fewer than the 5000 asked for" in output
     assert "5 problems" in output
+
+
+def test_what_is_done_to_images_is_shown_and_liars_are_named(tmp_path):
+    config = zoo_config()
+    config["models"]["net-0"]["preprocessing"] = {"size_px": [64, 80], "channel_order": "bgr"}
+    config["models"]["net-1"]["n_classes"] = 19
+    path = write_zoo(tmp_path, config)
+    with (tmp_path / "tiny_nets.py").open("a") as code:
+        code.write(
+            "\n\nclass Noisy(nn.Sequential):\n"
+            "    def forward(self, image):\n"
+            "        return super().forward(image + torch.rand_like(image))\n\n\n"
+            "def noisy(n_classes):\n    return Noisy(*net(n_classes))\n"
+        )
+    config["models"]["net-2"]["reference"] = "python:tiny_nets:noisy"
+    path.write_text(yaml.safe_dump(config, sort_keys=False))
+    code, output = otce("validate", path, log=tmp_path / "log", env={"COLUMNS": "200"})
+    assert code == 2
+    assert "resize to 64x80, bgr, ImageNet mean and std" in output
+    assert "model net-1: the network tells 8 classes apart, its source data set 19" in output
+    assert "model net-2: two passes over one image differ by" in output
+    assert "2 problems" in output

@@ -15,7 +15,7 @@ datasets:
 targets: [town]
 models:
   net:
-    factory: python:nets:net
+    reference: python:nets:net
     weights: weights/net.safetensors
     source: city
 """
@@ -33,7 +33,7 @@ datasets:
 targets: [town, twn, town]
 models:
   net:
-    factory: nets.net
+    reference: nets.net
     weights: w.safetensors
     source: citty
     tap: head
@@ -74,7 +74,7 @@ def test_all_problems_are_told_together_with_line_and_column(tmp_path):
         "line 10, column 3: datasets.town: duplicate key",
         "line 11, column 1: targets: 'town' is listed twice",
         "line 11, column 17: targets.1: no data set has the id 'twn'; did you mean town?",
-        "line 14, column 5: models.net.factory: string should match pattern",
+        "line 14, column 5: models.net.reference: nets.net is no model reference; write one of",
         "line 16, column 5: models.net.source: no data set has the id 'citty'; did you mean city?",
         "line 18, column 5: models.net.tap: duplicate key",
         "line 20, column 18: models.net.preprocessing.std.1: input should be greater than 0",

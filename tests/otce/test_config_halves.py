@@ -10,14 +10,15 @@ from otce.census import dataset_digest
 from otce.config import (
     ExecutionConfig,
     FolderDataset,
-    ModelConfig,
     RunConfig,
     ScenesDataset,
     ScoreConfig,
-    Section,
 )
 from otce.datasets import open_dataset
 from otce.identity import ModelIdentity, pair_fingerprint, sample_fingerprint
+from otce.model_config import ModelConfig, Preprocessing
+from otce.sections import Section
+from otce.zoo.preprocess import chosen as done
 
 # Every field has a value here and another valid one in OTHER.
 BASE = {
@@ -39,14 +40,18 @@ BASE = {
     },
     "models": {
         "net": {
-            "factory": "python:nets:net",
+            "reference": "python:nets:net",
             "arguments": {"n": 1},
             "trusted": False,
             "weights": "/w.safetensors",
             "weights_digest": None,
+            "max_weights_bytes": 100,
             "source": "folder",
+            "n_classes": None,
             "preprocessing": {
                 "size_px": None,
+                "shortest_px": None,
+                "multiple_px": 1,
                 "mean": [0.5, 0.5, 0.5],
                 "std": [0.5, 0.5, 0.5],
                 "channel_order": "rgb",
@@ -83,13 +88,17 @@ OTHER = {
     "datasets.scenes.count": 3,
     "datasets.scenes.size_px": [32, 49],
     "datasets.scenes.first": 1,
-    "models.net.factory": "python:nets:other",
+    "models.net.reference": "python:nets:other",
     "models.net.arguments": {"n": 1.0},
     "models.net.trusted": True,
     "models.net.weights": "/elsewhere.safetensors",
     "models.net.weights_digest": "a" * 64,
+    "models.net.max_weights_bytes": 101,
     "models.net.source": "third",
+    "models.net.n_classes": 3,
     "models.net.preprocessing.size_px": [8, 16],
+    "models.net.preprocessing.shortest_px": 8,
+    "models.net.preprocessing.multiple_px": 8,
     "models.net.preprocessing.mean": [0.5, 0.5, 0.4],
     "models.net.preprocessing.std": [0.5, 0.5, 0.4],
     "models.net.preprocessing.channel_order": "bgr",
@@ -140,9 +149,11 @@ NOT_IN_A_PAIR = {
     "models.net.trusted": "whether the code may run, not what it does",
     "models.net.weights": "where the file lies; the identity holds its digest",
     "models.net.weights_digest": "checked against the digest that the identity holds",
+    "models.net.max_weights_bytes": "refuses a file whole, never changes one",
+    "models.net.n_classes": "refuses a network whole, never changes one",
 }
 IDS = {FolderDataset: ("folder",), ScenesDataset: ("scenes",), ModelConfig: ("net",)}
-MODEL = ModelIdentity("1" * 64, "2" * 64)
+MODEL = ModelIdentity("1" * 64, "2" * 64, Preprocessing())
 DIGESTS = {"source_digest": "3" * 64, "target_digest": "4" * 64}
 
 
@@ -174,6 +185,8 @@ def config(**changes):
 
 
 def pair(chosen, *, model=MODEL, model_id="net", target="scenes", **digests):
+    known = done(chosen.models[model_id].preprocessing, model.preprocessing)
+    model = replace(model, preprocessing=known)
     return pair_fingerprint(chosen, model_id, target, model=model, **DIGESTS | digests)
 
 
@@ -208,6 +221,7 @@ def test_a_pair_is_named_by_every_digest_and_id():
         pair(config()),
         pair(config(), model=replace(MODEL, weights_digest="0" * 64)),
         pair(config(), model=replace(MODEL, code_digest="0" * 64)),
+        pair(config(), model=replace(MODEL, preprocessing=Preprocessing(size_px=(8, 8)))),
         pair(config(), source_digest="0" * 64),
         pair(config(), target_digest="0" * 64),
         pair(config(), source_digest="4" * 64, target_digest="3" * 64),

@@ -22,7 +22,7 @@ datasets:
 targets: [town]
 models:
   net: &net
-    factory: python:nets:net
+    reference: python:nets:net
     weights: weights/net.safetensors
     source: city
     preprocessing: {size_px: [8, 16]}
@@ -212,8 +212,8 @@ def test_a_bad_set_is_told(tmp_path, override, problem):
         ("score.epsiln=1", "score.epsiln: unknown key; did you mean epsilon or epsilon_curve?"),
         ("scor.epsilon=1", "scor: unknown key; did you mean score"),
         ("models.net.source=cty", "models.net.source: no data set has the id 'cty'"),
-        ("models.net={weights: w}", "models.net.factory: is missing"),
-        ("models.new.tap=head", "models.new.factory: is missing"),
+        ("models.net={weights: w}", "models.net.reference: is missing"),
+        ("models.new.tap=head", "models.new.reference: is missing"),
         ("targets=[town, town]", "targets: 'town' is listed twice"),
         ("targets=[twn]", "targets.0: no data set has the id 'twn'"),
     ],

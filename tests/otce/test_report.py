@@ -65,7 +65,7 @@ def test_hostile_texts_are_shown_and_not_obeyed(hostile):
         run_id=hostile,
         command=["otce", "run", hostile],
         datasets={hostile: about},
-        models={hostile: {"source": hostile, "factory": hostile}},
+        models={hostile: {"source": hostile, "reference": hostile}},
         versions={hostile: hostile},
         score={"feature_scaling": hostile},
     )

@@ -9,10 +9,10 @@ import pytest
 import safetensors.torch
 import torch
 
-from otce.config import ModelConfig
 from otce.errors import ModelError, StoreError
 from otce.fingerprint import digest
-from otce.zoo import SourceModel, load_model, model_digests
+from otce.model_config import ModelConfig
+from otce.zoo import SourceModel, load_model, model_identity
 
 CODE = """
 from pathlib import Path
@@ -77,13 +77,14 @@ class Zoo:
 
     def config(self, function="network", **fields):
         given = {"trusted": True, "weights": str(self.weights), "source": "bay"} | fields
-        return ModelConfig(factory=f"python:{self.name}:{function}", **given)
+        return ModelConfig(reference=f"python:{self.name}:{function}", **given)
 
     def load(self, function="network", **fields):
         return load_model("unet", self.config(function, **fields), python_path=[str(self.folder)])
 
     def digests(self, **fields):
-        return model_digests(self.config(**fields), [str(self.folder)])
+        identity = model_identity(self.config(**fields), [str(self.folder)])
+        return identity.weights_digest, identity.code_digest
 
 
 @pytest.fixture
@@ -203,15 +204,15 @@ def test_a_pickle_is_refused_and_never_executed(zoo, tmp_path, save):
     with zoo.weights.open("wb") as file:
         save({"0.weight": Canary(canary)}, file)
     message = refused(zoo)
-    assert f"{zoo.weights} is not a safetensors file" in message
-    assert "save the state dict with safetensors.torch.save_file" in message
+    assert f"{zoo.weights} is no state dict that can be loaded without running code" in message
+    assert "with safetensors.torch.save_file" in message
     assert not canary.exists()
 
 
 @pytest.mark.parametrize("keep", [0, 5, 100, -1])
 def test_a_file_cut_short_is_refused(zoo, keep):
     zoo.weights.write_bytes(zoo.weights.read_bytes()[:keep])
-    assert "is not a safetensors file" in refused(zoo)
+    assert "is neither a safetensors file (" in refused(zoo)
 
 
 def test_weights_that_are_not_there_are_an_error_of_the_store(zoo):

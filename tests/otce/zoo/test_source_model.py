@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from otce.config import Preprocessing
 from otce.errors import ModelError
+from otce.model_config import Preprocessing
 from otce.zoo import SourceModel
 from otce.zoo.preprocess import to_input
 

@@ -12,7 +12,8 @@ from torch import nn
 from torch.nn.functional import interpolate
 
 from otce.errors import ModelError
-from otce.zoo.tap import Tap, listen, logits_of, resolve
+from otce.zoo.outputs import logits_of
+from otce.zoo.tap import Tap, listen, resolve
 
 N_CLASSES = 5
 IMAGE = torch.rand(1, 3, 32, 48, generator=torch.Generator().manual_seed(3))
@@ -113,8 +114,8 @@ def test_two_halves_summed_are_refused_with_their_distances():
         head_features(network)
     found = re.fullmatch(
         r"0 convolutions give the logits, so there is no single head; candidates with their "
-        r"distance from the logits: low \((\d\.\d\d)\), high \((\d\.\d\d)\); name a module path "
-        r"as tap, or use logits",
+        r"distance from the logits: low \((\d\.\d\d)\), high \((\d\.\d\d)\); use logits, or "
+        r"name as tap a module whose output is a feature map, such as none here",
         str(caught.value),
     )
     assert min(map(float, found.groups())) > 0.1
@@ -131,8 +132,32 @@ def test_two_convolutions_that_give_the_logits_are_refused():
 
 
 def test_a_network_without_a_convolution_of_its_classes_is_refused():
-    with pytest.raises(ModelError, match=r"0 convolutions .* logits: none; name a module path"):
+    with pytest.raises(ModelError, match=r"0 convolutions .* logits: none; use logits, or name"):
         head_features(nn.Upsample(scale_factor=2))
+
+
+def test_where_there_are_no_logits_the_last_maps_are_named():
+    """Mask classifiers return queries and masks; any of their maps can still be listened to."""
+
+    class Masks(Net):
+        def forward(self, image):
+            return {"masks": self.backbone(image).flatten(2)}
+
+    network = built(Masks, nn.Identity())
+    with pytest.raises(ModelError) as caught:
+        head_features(network)
+    assert "returned a dict without logits of pixels, so it has no head; name as tap" in str(
+        caught.value
+    )
+    assert "such as backbone (8 at 8x12)" in str(caught.value)
+    assert listen(network, Tap("backbone", "output"), IMAGE).shape == (1, 8, 8, 12)
+
+
+def test_scripted_modules_give_logits_only():
+    network = torch.jit.script(built(nn.Conv2d, 3, 5, 1))
+    with pytest.raises(ModelError, match="TorchScript refuse hooks; set tap: logits, or export"):
+        resolve(network, "head", IMAGE)
+    assert listen(network, resolve(network, "logits", IMAGE), IMAGE).shape == (1, 5, 32, 48)
 
 
 def test_logits_are_a_tap():
