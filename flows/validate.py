@@ -13,6 +13,7 @@ from flows.show import plain
 from otce.census import count_labels, dataset_digest, item_digests
 from otce.config import RunConfig
 from otce.datasets import Dataset, open_dataset
+from otce.datasets.expand import expanded
 from otce.errors import OtceError
 from otce.identity import ModelIdentity, pair_fingerprint
 from otce.sampling import pixels_to_draw
@@ -63,6 +64,10 @@ def validate(config: RunConfig, console: Console) -> list[str]:
 
     store = Store(config.execution.store, config.execution.storage_options)
     tried(store.probe)
+    concrete = tried(lambda: expanded(config))
+    if concrete is None:
+        return problems
+    config = concrete
     data = {}
     table = Table("data set", "images", "labelled pixels", "pixels a draw", "classes", box=SIMPLE)
     for id_ in config.datasets:
@@ -70,6 +75,9 @@ def validate(config: RunConfig, console: Console) -> list[str]:
         if checked is not None:
             data[id_] = checked
     console.print(table)
+    for id_, checked in data.items():
+        for note in checked.dataset.notes:
+            console.print(f"{id_}: {note}", markup=False, highlight=False, soft_wrap=True)
     models = {}
     table = Table("model", "tap", "dim", "map / image", "preprocessing", "weights", box=SIMPLE)
     for id_ in config.models:

@@ -68,14 +68,14 @@ def count_labels(dataset: Dataset, items: Sequence[Item]) -> NDArray[np.int64]:
     """
 
     def count(item: Item) -> NDArray[np.int64]:
-        label, image = dataset.label(item), dataset.image(item)
-        if image.shape[:2] != label.shape:
+        size_px, class_px = dataset.count(item)
+        image_px = dataset.image(item).shape[:2]
+        if image_px != size_px:
             raise DataError(
-                f"{item.image} is {image.shape[1]}x{image.shape[0]} but its label is "
-                f"{label.shape[1]}x{label.shape[0]}; nothing is resized silently, give both one "
-                "size"
+                f"{item.image} is {image_px[1]}x{image_px[0]} but its label is "
+                f"{size_px[1]}x{size_px[0]}; nothing is resized silently, give both one size"
             )
-        return np.bincount(label[label >= 0], minlength=len(dataset.classes)).astype(np.int64)
+        return class_px
 
     return np.stack(_all_or_errors(count, items))
 

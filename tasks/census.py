@@ -34,6 +34,7 @@ class Listed:
         image_digests: digest of each item's image.
         digest: digest of the whole.
         classes: class names.
+        notes: what was left out, in words.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Listed:
     image_digests: tuple[str, ...]
     digest: str
     classes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ def list_dataset(dataset_id: str, config: RunConfig) -> Listed:
         image_digests=tuple(image for image, _ in digests),
         digest=dataset_digest(dataset, digests),
         classes=dataset.classes,
+        notes=dataset.notes,
     )
 
 

@@ -99,7 +99,7 @@ def test_all_problems_are_told_together_with_line_and_column(tmp_path):
         ("l/*.png", "l/../../x/*.png", "datasets.city.labels: l/../../x/*.png is not below"),
         ("i/*.png", "/i/*.png", "datasets.city.images: /i/*.png is not below the root"),
         ("classes:", "items: ../list.txt, classes:", "datasets.city.items: ../list.txt is not"),
-        ("scenes:birch", "cityscapes:x", "datasets.town.layout: string should match pattern"),
+        ("scenes:birch", "kitti:x", "datasets.town.layout: string should match pattern"),
         ("scenes:birch", "scenes:", "datasets.town.layout: string should match pattern"),
         ("targets: [town]", "targets: []", "targets: tuple should have at least 1 item"),
         ("targets: [town]", "targets: town", "targets: input should be a valid tuple"),

@@ -115,7 +115,7 @@ def test_an_upright_photo_with_exif_is_read():
 def test_a_grey_mask_is_its_values(dtype):
     ids = IDS.astype(dtype) * (1 if dtype is np.uint8 else 1000)
     found = label(saved(ids))
-    assert found.dtype == np.int64
+    assert found.dtype == dtype
     assert np.array_equal(found, ids)
 
 
