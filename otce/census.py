@@ -3,7 +3,7 @@
 Each function works on some items of a data set, so that many workers can share one.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
@@ -118,7 +118,7 @@ def draw_pixels(
         edges = starts[position], ends[position]
         windows = [draw[slice(*np.searchsorted(draw, edges))] - edges[0] for draw in draws]
         if any(window.size for window in windows):
-            parts += _located(dataset, position, windows, int(labelled_px[position]))
+            parts.append(_located(dataset, position, windows, int(labelled_px[position])))
     return concatenated(parts)
 
 
@@ -143,7 +143,8 @@ def _columns(sample: Sample) -> tuple[NDArray[np.int32], ...]:
 
 def _located(
     dataset: Dataset, position: int, windows: list[NDArray[np.int64]], labelled_px: int
-) -> Iterator[Sample]:
+) -> Sample:
+    """Find the pixels of all repetitions in one go through an item's mask."""
     item = dataset.items[position]
     class_ids = dataset.label(item)
     if int((class_ids >= 0).sum()) != labelled_px:
@@ -151,10 +152,10 @@ def _located(
             f"{item.label}: changed since it was counted; run again when nobody writes to the data "
             "set"
         )
-    for repetition, ranks in enumerate(windows):
-        y_px, x_px, label = locate(class_ids, ranks)
-        same = np.ones(len(ranks), np.int32)
-        yield Sample(repetition * same, position * same, y_px, x_px, label)
+    y_px, x_px, label = locate(class_ids, np.concatenate(windows))
+    sizes = [len(window) for window in windows]
+    repetition = np.repeat(np.arange(len(windows), dtype=np.int32), sizes)
+    return Sample(repetition, np.full(len(label), position, np.int32), y_px, x_px, label)
 
 
 def _all_or_errors(work: Callable[[Item], _T], items: Sequence[Item]) -> list[_T]:

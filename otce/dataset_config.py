@@ -70,6 +70,12 @@ class LabelledByClasses(ImageFiles):
                 f"maps to ids that are no class, such as {dict(list(bad.items())[:8])}; classes "
                 f"are 0..{n_classes - 1} and ignored ids are {sorted(ignore)}"
             )
+        void = {k: v for k, v in label_map.items() if 0 <= v < n_classes and v in ignore}
+        if void:
+            raise ValueError(
+                f"maps to classes that ignore lists, such as {dict(list(void.items())[:8])}; take "
+                "them out of ignore, and map values that are no class to an ignored one beyond them"
+            )
         return label_map
 
 
@@ -154,15 +160,16 @@ class ScenesDataset(Section):
     """Index of the first scene: disjoint ranges are disjoint images of one city."""
 
 
-_KINDS: Final = {"scenes", "voc", "cityscapes", "bdd100k", "gta5", "camvid"}
-
-
 def _layout_kind(value: Any) -> str:
     layout = value.get("layout", "") if isinstance(value, dict) else getattr(value, "layout", "")
-    kind = str(layout).partition(":")[0]
-    return kind if kind in _KINDS else "folder"
+    kind, colon, _ = str(layout).partition(":")
+    return kind if colon else "folder"
 
 
+_NO_LAYOUT: Final = (
+    "no layout is called so; there are folder:, cityscapes:, bdd100k:, gta5:, camvid:, voc: (each "
+    "with a root) and scenes: (with a city)"
+)
 DatasetConfig = Annotated[
     Annotated[FolderDataset, Tag("folder")]
     | Annotated[ScenesDataset, Tag("scenes")]
@@ -171,6 +178,8 @@ DatasetConfig = Annotated[
     | Annotated[Bdd100kDataset, Tag("bdd100k")]
     | Annotated[Gta5Dataset, Tag("gta5")]
     | Annotated[CamvidDataset, Tag("camvid")],
-    Discriminator(_layout_kind),
+    Discriminator(
+        _layout_kind, custom_error_type="unknown_layout", custom_error_message=_NO_LAYOUT
+    ),
 ]
 """Any data set; the name before the colon of its layout tells which."""
