@@ -169,7 +169,7 @@ def file_sizes(uri: str, options: StorageOptions | None = None) -> dict[str, int
     with explained("list", uri):
         found = opened.find(root, detail=True)
     return {
-        str(name)[len(root) :]: int(entry["size"] or 0)
+        str(name)[len(root) :]: int(entry.get("size") or 0)
         for name, entry in found.items()
         if str(name).startswith(root) and not posixpath.basename(str(name)).startswith(".")
     }

@@ -5,7 +5,7 @@ Facts of the layouts: mcordts/cityscapesScripts (README, helpers/labels.py), bdd
 lhoyer/DAFormer, and the development kit of Pascal VOC.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,7 +23,7 @@ from otce.datasets.lists import FileList, read_split_mat, read_text_list
 
 # Loaders set their ignore index to 250 as often as to 255; neither is a class of any of these.
 _VOID: Final = frozenset({250, 255})
-_BY_TRAIN_ID: Final[Mapping[int, int]] = {}
+_AS_IT_IS: Final[Mapping[int, int]] = {}
 _BY_CITYSCAPES_ID: Final = dict.fromkeys(range(34), 255) | {
     id_: train_id for train_id, id_ in enumerate(CITYSCAPES_IDS.values())
 }
@@ -53,7 +53,7 @@ class Layout:
         classes: class names; class ids are their positions.
         ignore: mask values that are no class.
         file_list: says which items there are; none: every image that is found.
-        part_of: city or sequence of an id, where ids tell it.
+        part_of: city or sequence of an id, where ids tell it; else the id.
         parts: only these cities or sequences; none: all.
         folders: beginnings of ids below which all wanted files lie.
         known_bad: ids that are left out.
@@ -84,76 +84,96 @@ def layout_of(config: ImageFiles) -> Layout:
     Returns:
         Its layout.
     """
-    listed = read_text_list(config.items) if config.items else None
     match config:
-        case CityscapesDataset():
-            return _cityscapes(config, listed)
-        case Bdd100kDataset(split=split):
-            return Layout(
-                images=(f"images/10k/{split}/*.jpg", f"seg/images/{split}/*.jpg"),
-                masks=_all(
-                    (f"labels/sem_seg/masks/{split}/*.png", f"seg/labels/{split}/*_train_id.png"),
-                    _BY_TRAIN_ID,
-                ),
-                classes=STREET_CLASSES,
-                file_list=listed,
-            )
-        case Gta5Dataset(split=split):
-            keep = config.known_bad_frames == "keep"
-            return Layout(
-                images=("images/*.png",),
-                masks=(
-                    Masks("labels/*_labelTrainIds.png", _BY_TRAIN_ID),
-                    Masks("labels/*.png", _BY_CITYSCAPES_ID),
-                ),
-                classes=STREET_CLASSES,
-                file_list=read_split_mat("split.mat", split) if split else listed,
-                known_bad=frozenset() if keep else _KNOWN_BAD_FRAMES,
-            )
-        case CamvidDataset(sequences=sequences):
-            return Layout(
-                images=("images/*.jpg", "images/*.png"),
-                masks=_all(("labels/*.png",), _BY_TRAIN_ID),
-                classes=CAMVID_CLASSES,
-                ignore=_VOID | {11},
-                file_list=listed,
-                part_of=lambda id_: id_.partition("_")[0],
-                parts=sequences,
-            )
-        case VocDataset(split=split):
-            return Layout(
-                images=("JPEGImages/*.jpg",),
-                masks=_all(("SegmentationClass/*.png",), config.label_map),
-                classes=config.classes,
-                ignore=config.ignore,
-                file_list=listed or read_text_list(f"ImageSets/Segmentation/{split}.txt"),
-            )
         case FolderDataset():
-            return Layout(
-                images=(config.images,),
-                masks=_all((config.labels,), config.label_map),
-                classes=config.classes,
-                ignore=config.ignore,
-                file_list=listed,
-            )
+            return _folder(config)
+        case VocDataset():
+            return _voc(config)
+        case CityscapesDataset():
+            return _cityscapes(config)
+        case Bdd100kDataset():
+            return _bdd100k(config)
+        case Gta5Dataset():
+            return _gta5(config)
+        case CamvidDataset():
+            return _camvid(config)
     raise AssertionError(f"no layout for {type(config).__name__}")
 
 
-def _cityscapes(config: CityscapesDataset, listed: FileList | None) -> Layout:
+def _folder(config: FolderDataset) -> Layout:
+    return Layout(
+        images=(config.images,),
+        masks=(Masks(config.labels, config.label_map),),
+        classes=config.classes,
+        ignore=config.ignore,
+        file_list=_items(config),
+    )
+
+
+def _voc(config: VocDataset) -> Layout:
+    return Layout(
+        images=("JPEGImages/*.jpg",),
+        masks=(Masks("SegmentationClass/*.png", config.label_map),),
+        classes=config.classes,
+        ignore=config.ignore,
+        file_list=_items(config) or read_text_list(f"ImageSets/Segmentation/{config.split}.txt"),
+    )
+
+
+def _cityscapes(config: CityscapesDataset) -> Layout:
     labels = f"gtFine/{config.split}/*_gtFine_"
     return Layout(
         images=(f"leftImg8bit/{config.split}/*_leftImg8bit.png",),
         masks=(
-            Masks(f"{labels}labelTrainIds.png", _BY_TRAIN_ID),
+            Masks(f"{labels}labelTrainIds.png", _AS_IT_IS),
             Masks(f"{labels}labelIds.png", _BY_CITYSCAPES_ID),
         ),
         classes=STREET_CLASSES,
-        file_list=listed,
+        file_list=_items(config),
         part_of=lambda id_: id_.partition("/")[0],
         parts=config.cities,
         folders=tuple(f"{city}/" for city in config.cities) or ("",),
     )
 
 
-def _all(patterns: Iterable[str], label_map: Mapping[int, int]) -> tuple[Masks, ...]:
-    return tuple(Masks(pattern, label_map) for pattern in patterns)
+def _bdd100k(config: Bdd100kDataset) -> Layout:
+    split = config.split
+    return Layout(
+        images=(f"images/10k/{split}/*.jpg", f"seg/images/{split}/*.jpg"),
+        masks=(
+            Masks(f"labels/sem_seg/masks/{split}/*.png", _AS_IT_IS),
+            Masks(f"seg/labels/{split}/*_train_id.png", _AS_IT_IS),
+        ),
+        classes=STREET_CLASSES,
+        file_list=_items(config),
+    )
+
+
+def _gta5(config: Gta5Dataset) -> Layout:
+    split = config.split
+    return Layout(
+        images=("images/*.png",),
+        masks=(
+            Masks("labels/*_labelTrainIds.png", _AS_IT_IS),
+            Masks("labels/*.png", _BY_CITYSCAPES_ID),
+        ),
+        classes=STREET_CLASSES,
+        file_list=read_split_mat("split.mat", split) if split else _items(config),
+        known_bad=frozenset() if config.known_bad_frames == "keep" else _KNOWN_BAD_FRAMES,
+    )
+
+
+def _camvid(config: CamvidDataset) -> Layout:
+    return Layout(
+        images=("images/*.jpg", "images/*.png"),
+        masks=(Masks("labels/*.png", _AS_IT_IS),),
+        classes=CAMVID_CLASSES,
+        ignore=_VOID | {11},
+        file_list=_items(config),
+        part_of=lambda id_: id_.partition("_")[0],
+        parts=config.sequences,
+    )
+
+
+def _items(config: ImageFiles) -> FileList | None:
+    return read_text_list(config.items) if config.items else None
