@@ -15,9 +15,10 @@ from prefect.cache_policies import NO_CACHE
 from otce import tables
 from otce.census import concatenated, count_labels, dataset_digest, draw_pixels, item_digests
 from otce.config import DatasetConfig, RunConfig
+from otce.counts import keep_counts, kept_counts
 from otce.datasets import Item, open_dataset
 from otce.files import StorageOptions
-from otce.identity import count_fingerprint, sample_fingerprint
+from otce.identity import sample_fingerprint
 from otce.sampling import Sample, pixels_to_draw
 from otce.store import Store
 from tasks.retry import GaveUpError, Ref, Window
@@ -159,9 +160,9 @@ def shard_ranges(n_items: int, items_per_shard: int) -> list[range]:
 
 def _counts(listed: Listed, config: RunConfig, store: Store, window: Window) -> NDArray[np.int64]:
     """(items, classes) labelled pixels, from the store or counted now."""
-    key = f"counts/{count_fingerprint(listed.digest)}.parquet"
-    if store.exists(key):
-        return np.array(store.get_table(key, tables.COUNTS)["class_px"].to_pylist(), np.int64)
+    kept = kept_counts(listed.digest, store)
+    if kept is not None:
+        return kept
     chosen, options = listed.config, config.execution.storage_options
     shards = shard_ranges(len(listed.items), config.execution.items_per_shard)
     parts = _over_shards(
@@ -170,11 +171,7 @@ def _counts(listed: Listed, config: RunConfig, store: Store, window: Window) -> 
         lambda s: _count_shard.remote(chosen, options, listed.items[s.start : s.stop]),
     )
     counts_px: NDArray[np.int64] = np.concatenate(parts)
-    rows = [
-        {"dataset_digest": listed.digest, "item": n, "item_id": item.id, "class_px": class_px}
-        for n, (item, class_px) in enumerate(zip(listed.items, counts_px.tolist(), strict=True))
-    ]
-    store.put_table(key, tables.table(rows, tables.COUNTS))
+    keep_counts(counts_px, listed.items, listed.digest, store)
     return counts_px
 
 
