@@ -28,6 +28,7 @@ lint: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/extraction.py
 	$(BIN)/python benchmarks/rerun.py
+	$(BIN)/python benchmarks/census.py
 
 clean:
 	rm -rf $(VENV) otce-store .mypy_cache .ruff_cache .pytest_cache .hypothesis

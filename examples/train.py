@@ -23,6 +23,7 @@ from torch.nn import functional
 from otce.config import RunConfig
 from otce.config_file import load_config
 from otce.datasets import open_dataset
+from otce.datasets.expand import expanded
 from otce.errors import ConfigError, OtceError
 from otce.files import write_bytes
 from otce.fingerprint import fingerprint
@@ -73,7 +74,7 @@ def main(config: str, /, *model_ids: str, steps: int = 300) -> None:
     torch.set_num_threads(THREADS)
     torch.use_deterministic_algorithms(mode=True)
     try:
-        _train_zoo(load_config(config), model_ids, steps)
+        _train_zoo(expanded(load_config(config)), model_ids, steps)
     except OtceError as error:
         console.print(f"[red]{type(error).__name__}[/]: {error}")
         sys.exit(2)

@@ -50,6 +50,7 @@ def manifest(
                 "layout": data.config.layout,
                 "digest": data.digest,
                 "items": len(data.items),
+                "notes": list(data.notes),
                 "classes": list(data.classes),
             }
             | _counts(censuses.get(id_))

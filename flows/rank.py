@@ -21,6 +21,7 @@ from flows.pairs import Pair, gathered, identify, list_datasets
 from flows.progress import Progress
 from otce.config import RunConfig
 from otce.config_file import load_config
+from otce.datasets.expand import expanded
 from otce.errors import OtceError
 from otce.identity import ModelIdentity
 from otce.store import Store
@@ -75,11 +76,12 @@ def rank_zoo(config_uri: str, overrides: list[str] | None = None) -> RunOutcome:
 
     Raises:
         ConfigError: the configuration is wrong.
+        DataError: there are no cities (or sequences) to make data sets of.
         StoreError: the store cannot be used.
         ClusterError: Ray cannot be used.
     """
     started = datetime.now(UTC)
-    config = load_config(config_uri, overrides or ())
+    config = expanded(load_config(config_uri, overrides or ()))
     store = Store(config.execution.store, config.execution.storage_options)
     store.probe()
     with Progress(Console(stderr=True)) as progress:

@@ -13,7 +13,9 @@ from rich.table import Table
 from flows.show import plain
 from otce.census import count_labels, dataset_digest, item_digests
 from otce.config import RunConfig
+from otce.counts import kept_counts
 from otce.datasets import Dataset, open_dataset
+from otce.datasets.expand import expanded
 from otce.errors import OtceError
 from otce.identity import ModelIdentity, pair_fingerprint
 from otce.sampling import pixels_to_draw
@@ -65,13 +67,21 @@ def validate(config: RunConfig, console: Console) -> list[str]:
 
     store = Store(config.execution.store, config.execution.storage_options)
     tried(store.probe)
+    usable = None if problems else store
+    concrete = tried(lambda: expanded(config))
+    if concrete is None:
+        return problems
+    config = concrete
     data = {}
     table = Table("data set", "images", "labelled pixels", "pixels a draw", "classes", box=SIMPLE)
     for id_ in config.datasets:
-        checked = tried(lambda id_=id_: _check_data(id_, config, table))  # type: ignore[misc]
+        checked = tried(lambda id_=id_: _check_data(id_, config, usable, table))  # type: ignore[misc]
         if checked is not None:
             data[id_] = checked
     console.print(table)
+    for id_, checked in data.items():
+        for note in checked.dataset.notes:
+            console.print(f"{id_}: {note}", markup=False, highlight=False, soft_wrap=True)
     models = {}
     table = Table("model", "tap", "dim", "map / image", "preprocessing", "weights", box=SIMPLE)
     for id_ in config.models:
@@ -84,9 +94,11 @@ def validate(config: RunConfig, console: Console) -> list[str]:
     return problems
 
 
-def _check_data(id_: str, config: RunConfig, table: Table) -> CheckedData:
+def _check_data(id_: str, config: RunConfig, store: Store | None, table: Table) -> CheckedData:
     dataset = open_dataset(config.datasets[id_], config.execution.storage_options)
-    counts = count_labels(dataset, dataset.items)
+    digest = dataset_digest(dataset, item_digests(dataset, dataset.items))
+    kept = kept_counts(digest, store) if store else None
+    counts = count_labels(dataset, dataset.items) if kept is None else kept
     labelled_px, class_px = int(counts.sum()), counts.sum(axis=0)
     pixels = pixels_to_draw(
         labelled_px,
@@ -102,9 +114,7 @@ def _check_data(id_: str, config: RunConfig, table: Table) -> CheckedData:
     table.add_row(
         plain(id_), str(len(dataset.items)), f"{labelled_px:,}", f"{pixels:,}", plain(mix)
     )
-    return CheckedData(
-        dataset, dataset_digest(dataset, item_digests(dataset, dataset.items)), pixels
-    )
+    return CheckedData(dataset, digest, pixels)
 
 
 def _check_model(

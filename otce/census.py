@@ -3,7 +3,7 @@
 Each function works on some items of a data set, so that many workers can share one.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
@@ -68,14 +68,14 @@ def count_labels(dataset: Dataset, items: Sequence[Item]) -> NDArray[np.int64]:
     """
 
     def count(item: Item) -> NDArray[np.int64]:
-        label, image = dataset.label(item), dataset.image(item)
-        if image.shape[:2] != label.shape:
+        size_px, class_px = dataset.count(item)
+        image_px = dataset.image(item).shape[:2]
+        if image_px != size_px:
             raise DataError(
-                f"{item.image} is {image.shape[1]}x{image.shape[0]} but its label is "
-                f"{label.shape[1]}x{label.shape[0]}; nothing is resized silently, give both one "
-                "size"
+                f"{item.image} is {image_px[1]}x{image_px[0]} but its label is "
+                f"{size_px[1]}x{size_px[0]}; nothing is resized silently, give both one size"
             )
-        return np.bincount(label[label >= 0], minlength=len(dataset.classes)).astype(np.int64)
+        return class_px
 
     return np.stack(_all_or_errors(count, items))
 
@@ -118,7 +118,7 @@ def draw_pixels(
         edges = starts[position], ends[position]
         windows = [draw[slice(*np.searchsorted(draw, edges))] - edges[0] for draw in draws]
         if any(window.size for window in windows):
-            parts += _located(dataset, position, windows, int(labelled_px[position]))
+            parts.append(_located(dataset, position, windows, int(labelled_px[position])))
     return concatenated(parts)
 
 
@@ -143,7 +143,8 @@ def _columns(sample: Sample) -> tuple[NDArray[np.int32], ...]:
 
 def _located(
     dataset: Dataset, position: int, windows: list[NDArray[np.int64]], labelled_px: int
-) -> Iterator[Sample]:
+) -> Sample:
+    """Find the pixels of all repetitions in one go through an item's mask."""
     item = dataset.items[position]
     class_ids = dataset.label(item)
     if int((class_ids >= 0).sum()) != labelled_px:
@@ -151,10 +152,10 @@ def _located(
             f"{item.label}: changed since it was counted; run again when nobody writes to the data "
             "set"
         )
-    for repetition, ranks in enumerate(windows):
-        y_px, x_px, label = locate(class_ids, ranks)
-        same = np.ones(len(ranks), np.int32)
-        yield Sample(repetition * same, position * same, y_px, x_px, label)
+    y_px, x_px, label = locate(class_ids, np.concatenate(windows))
+    sizes = [len(window) for window in windows]
+    repetition = np.repeat(np.arange(len(windows), dtype=np.int32), sizes)
+    return Sample(repetition, np.full(len(label), position, np.int32), y_px, x_px, label)
 
 
 def _all_or_errors(work: Callable[[Item], _T], items: Sequence[Item]) -> list[_T]:

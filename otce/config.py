@@ -4,100 +4,30 @@ Two halves. Everything outside `execution` is science: it can change a number an
 Everything inside `execution` changes only speed and place, and is never hashed.
 """
 
-import posixpath
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    Discriminator,
-    Field,
-    Tag,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, field_validator, model_validator
 
+from otce.dataset_config import DatasetConfig, FolderDataset, ScenesDataset
 from otce.fingerprint import fingerprint
 from otce.model_config import ModelConfig
 from otce.recipe import PRESETS, ClassWeights, FeatureScaling, PresetName, Relaxation, Solver
-from otce.sections import PositiveFloat, Section, Size, Uri, resolved
+from otce.section import PositiveFloat, Section, Seed, Uri
 
-
-def _resolve_layout(layout: str, info: ValidationInfo) -> str:
-    kind, _, root = layout.partition(":")
-    return f"{kind}:{resolved(root, info)}"
-
-
-def _below_root(path: str) -> str:
-    if posixpath.normpath(path).startswith(("/", "..")):
-        raise ValueError(f"{path} is not below the root of the layout; write a path that is")
-    return path
-
-
-Pattern = Annotated[str, Field(pattern=r"^[^*]*\*[^*]*$"), AfterValidator(_below_root)]
-"""Where files are below a root; the one `*` stands for an item's id, over folders too."""
-Multiple = Annotated[float, Field(ge=1e-3, le=1e3)]
-MaskValue = Annotated[int, Field(ge=0, le=65_535)]
-
-
-class FolderDataset(Section):
-    """Images and label masks in folders, paired by what the `*` of their patterns stands for."""
-
-    layout: Annotated[str, Field(pattern=r"^folder:.+"), AfterValidator(_resolve_layout)]
-    """`folder:<root>`, the root being a path or any fsspec URI."""
-    images: Pattern
-    """Where the images are below the root; the one `*` stands for the item's id."""
-    labels: Pattern
-    """Where the label mask of the same id is."""
-    items: Annotated[str, AfterValidator(_below_root)] | None = None
-    """A list file below the root: one id (or an image path and a label path) a line."""
-    classes: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Class names; class ids are their positions."""
-    ignore: frozenset[int] = frozenset({255})
-    """Mask values that are no class."""
-    label_map: dict[MaskValue, int] = Field(default_factory=dict)
-    """Mask value to class id (or an ignored id), all at once; empty: values are class ids."""
-    max_image_px: Annotated[int, Field(ge=1)] = 64_000_000
-    """Larger images are refused before they are decoded."""
-
-    @field_validator("label_map")
-    @classmethod
-    def _maps_to_classes(cls, label_map: dict[int, int], info: ValidationInfo) -> dict[int, int]:
-        if not {"classes", "ignore"} <= info.data.keys():
-            return label_map  # those have problems of their own
-        n_classes, ignore = len(info.data["classes"]), info.data["ignore"]
-        bad = {k: v for k, v in label_map.items() if not 0 <= v < n_classes and v not in ignore}
-        if bad:
-            raise ValueError(
-                f"maps to ids that are no class, such as {dict(list(bad.items())[:8])}; classes "
-                f"are 0..{n_classes - 1} and ignored ids are {sorted(ignore)}"
-            )
-        return label_map
-
-
-class ScenesDataset(Section):
-    """Street scenes drawn by code; every named city is a domain of its own."""
-
-    layout: Annotated[str, Field(pattern=r"^scenes:.+")]
-    """`scenes:<city>`."""
-    count: Annotated[int, Field(ge=1)] = 24
-    """Number of scenes."""
-    size_px: Size = (128, 192)
-    """Height and width."""
-    first: Annotated[int, Field(ge=0)] = 0
-    """Index of the first scene: disjoint ranges are disjoint images of one city."""
-
-
-def _layout_kind(value: Any) -> str:
-    layout = value.get("layout", "") if isinstance(value, dict) else getattr(value, "layout", "")
-    return "scenes" if str(layout).startswith("scenes:") else "folder"
-
-
-DatasetConfig = Annotated[
-    Annotated[FolderDataset, Tag("folder")] | Annotated[ScenesDataset, Tag("scenes")],
-    Discriminator(_layout_kind),
+__all__ = [
+    "DatasetConfig",
+    "ExecutionConfig",
+    "FolderDataset",
+    "ModelConfig",
+    "RunConfig",
+    "SamplingConfig",
+    "ScenesDataset",
+    "ScoreConfig",
+    "Section",
 ]
+
+Multiple = Annotated[float, Field(ge=1e-3, le=1e3)]
 
 
 class SamplingConfig(Section):
@@ -179,10 +109,10 @@ class RunConfig(Section):
 
     preset: PresetName = "default"
     """Recipe that fills what `sampling` and `score` leave out: `paper`, or the measured best."""
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    """Root of every draw."""
+    seed: Seed = 0
+    """Root of every draw of pixels."""
     datasets: Annotated[dict[str, DatasetConfig], Field(min_length=1)]
-    """Data sets by id, sources and targets alike."""
+    """Data sets by id, sources and targets alike; `by` makes one entry stand for many."""
     models: Annotated[dict[str, ModelConfig], Field(min_length=1)]
     """The zoo: source models by id."""
     targets: Annotated[tuple[str, ...], Field(min_length=1)]

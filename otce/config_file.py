@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from otce.config import RunConfig
 from otce.errors import ConfigError, StoreError, StoreUnavailableError
 from otce.files import absolute_uri, read_bytes
-from otce.sections import Section
+from otce.section import Section
 from otce.yaml_places import Document, Path, parse, parse_value
 
 _MOST_PROBLEMS: Final = 100
@@ -138,9 +138,16 @@ def _dangling_names(document: Document) -> Iterator[str]:
         ]
     if isinstance(targets, list):
         uses += [(("targets", str(index)), target) for index, target in enumerate(targets)]
+    many = {str(id_) for id_, d in datasets.items() if isinstance(d, dict) and d.get("by")}
     for path, name in uses:
-        if isinstance(name, str) and name not in datasets:
+        if not isinstance(name, str):
+            continue
+        # Whether a city exists, the storage knows: see otce.datasets.expand.
+        if name not in datasets and name.rpartition("/")[0] not in many:
             problem = f"no data set has the id {name!r}{_close(name, datasets)}"
+            yield _problem(document, path, problem)
+        elif name in many and path[0] == "models":
+            problem = f"{name!r} stands for many data sets; name one of them as {name}/<part>"
             yield _problem(document, path, problem)
     ids = Counter(name for path, name in uses if path[0] == "targets" and isinstance(name, str))
     for name in sorted(name for name, count in ids.items() if count > 1):
@@ -176,8 +183,9 @@ def _problem(document: Document, path: Path, message: str) -> str:
     return f"{place}: {'.'.join(path)}: {message}"
 
 
-def _known_keys() -> list[str]:
-    return sorted({name for section in Section.__subclasses__() for name in section.model_fields})
+def _known_keys(section: type[Section] = Section) -> list[str]:
+    inner = {name for below in section.__subclasses__() for name in _known_keys(below)}
+    return sorted(inner | section.model_fields.keys())
 
 
 def _close(name: Any, known: Iterable[Any]) -> str:

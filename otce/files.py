@@ -110,21 +110,26 @@ def filesystem(uri: str, options: StorageOptions | None = None) -> tuple[Any, st
     return opened, str(path)
 
 
-def read_bytes(uri: str, options: StorageOptions | None = None) -> bytes:
+def read_bytes(
+    uri: str, options: StorageOptions | None = None, *, most_bytes: int | None = None
+) -> bytes:
     """Read one whole object.
 
     Args:
         uri: path or fsspec URI.
         options: fsspec options by protocol.
+        most_bytes: a larger object is refused before it is read; costs a look-up.
 
     Returns:
         Its bytes.
 
     Raises:
-        StoreError: it is absent, refused or unreachable.
+        StoreError: it is absent, refused, too large or unreachable.
     """
     opened, path = filesystem(uri, options)
     with explained("read", uri):
+        if most_bytes is not None and (size := int(opened.size(path))) > most_bytes:
+            raise StoreError(f"{uri} has {size} bytes; at most {most_bytes} are read; shorten it")
         return bytes(opened.cat_file(path))
 
 
@@ -167,8 +172,6 @@ def exists(uri: str, options: StorageOptions | None = None) -> bool:
 def list_paths(uri: str, options: StorageOptions | None = None) -> list[str]:
     """List the files below a folder, relative to it and sorted, but for hidden ones.
 
-    A name that starts with a dot is a file half written, or one of the operating system.
-
     Args:
         uri: path or fsspec URI of a folder.
         options: fsspec options by protocol.
@@ -179,12 +182,33 @@ def list_paths(uri: str, options: StorageOptions | None = None) -> list[str]:
     Raises:
         StoreError: the listing is refused or the store unreachable.
     """
+    return sorted(file_sizes(uri, options))
+
+
+def file_sizes(uri: str, options: StorageOptions | None = None) -> dict[str, int]:
+    """List the files below a folder with their sizes, but for hidden ones.
+
+    A name that starts with a dot is a file half written, or one of the operating system.
+
+    Args:
+        uri: path or fsspec URI of a folder.
+        options: fsspec options by protocol.
+
+    Returns:
+        Bytes by relative path; empty when the folder does not exist.
+
+    Raises:
+        StoreError: the listing is refused or the store unreachable.
+    """
     opened, path = filesystem(uri, options)
     root = path.rstrip("/") + "/"
     with explained("list", uri):
-        found = opened.find(root)
-    names = [str(name)[len(root) :] for name in found if str(name).startswith(root)]
-    return sorted(name for name in names if not posixpath.basename(name).startswith("."))
+        found = opened.find(root, detail=True)
+    return {
+        str(name)[len(root) :]: int(entry.get("size") or 0)
+        for name, entry in found.items()
+        if str(name).startswith(root) and not posixpath.basename(str(name)).startswith(".")
+    }
 
 
 def write_bytes(uri: str, data: bytes, options: StorageOptions | None = None) -> None:

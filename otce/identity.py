@@ -10,6 +10,8 @@ from otce.tables import SCHEMA_VERSION
 
 SCORE_VERSION: Final = 2
 """Raised whenever the score of equal pixels changes."""
+COUNT_VERSION: Final = 1
+"""Raised whenever the counted pixels of an equal data set change."""
 SAMPLING_VERSION: Final = 1
 """Raised whenever the drawn pixels of an equal data set change."""
 
@@ -27,6 +29,19 @@ class ModelIdentity:
     weights_digest: str
     code_digest: str
     preprocessing: Preprocessing
+
+
+def count_fingerprint(dataset_digest: str) -> str:
+    """Name the counted labels of a data set.
+
+    Args:
+        dataset_digest: digest of the data set.
+
+    Returns:
+        32 hexadecimal digits.
+    """
+    versions = [COUNT_VERSION, SCHEMA_VERSION]
+    return fingerprint({"kind": "counts", "version": versions, "dataset": dataset_digest})
 
 
 def sample_fingerprint(config: RunConfig, dataset_digest: str) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, JsonValue, ValidationInfo, model_validator
 
-from otce.sections import Channel, PositiveFloat, Section, Size, Uri, resolved
+from otce.section import Channel, PositiveFloat, Section, Size, Uri, resolved
 
 Kind = Literal["torchvision", "hf", "smp", "monai", "export", "onnx", "torchscript", "python"]
 Positives = tuple[PositiveFloat, PositiveFloat, PositiveFloat]

@@ -32,6 +32,15 @@ def _schema(kind: str, *columns: pa.Field) -> pa.Schema:
 _TEXT, _INT, _NUMBER = pa.string(), pa.int32(), pa.float64()
 _LATER: Final = "absent from files written before it was added, and null there"
 
+COUNTS: Final = _schema(
+    "counts",
+    _column("dataset_digest", _TEXT, "digest of the data set's items, classes and label rules"),
+    _column("item", _INT, "position of the image in the data set, from 0"),
+    _column("item_id", _TEXT, "id of the image"),
+    _column("class_px", pa.list_(pa.int64()), "labelled pixels of each class id", unit="px"),
+)
+"""The label census of a data set: a row per image."""
+
 SAMPLES: Final = _schema(
     "samples",
     _column("dataset_digest", _TEXT, "digest of the data set's items, classes and label rules"),

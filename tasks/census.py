@@ -15,6 +15,7 @@ from prefect.cache_policies import NO_CACHE
 from otce import tables
 from otce.census import concatenated, count_labels, dataset_digest, draw_pixels, item_digests
 from otce.config import DatasetConfig, RunConfig
+from otce.counts import keep_counts, kept_counts
 from otce.datasets import Item, open_dataset
 from otce.files import StorageOptions
 from otce.identity import sample_fingerprint
@@ -34,6 +35,7 @@ class Listed:
         image_digests: digest of each item's image.
         digest: digest of the whole.
         classes: class names.
+        notes: what was left out, in words.
     """
 
     id: str
@@ -42,6 +44,7 @@ class Listed:
     image_digests: tuple[str, ...]
     digest: str
     classes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,17 +86,20 @@ def list_dataset(dataset_id: str, config: RunConfig) -> Listed:
         image_digests=tuple(image for image, _ in digests),
         digest=dataset_digest(dataset, digests),
         classes=dataset.classes,
+        notes=dataset.notes,
     )
 
 
 @task(task_run_name="census {listed.id}", cache_policy=NO_CACHE, persist_result=False)
 def take_census(listed: Listed, config: RunConfig, store: Store, window: Window) -> Census:
-    """Count and draw one data set, in Ray tasks over shards of its items, and keep the draw.
+    """Count and draw one data set, in Ray tasks over shards of its items, and keep both.
+
+    Labels that were counted by any earlier run are not counted again.
 
     Args:
         listed: the data set.
         config: the run.
-        store: where drawn pixels are kept.
+        store: where counts and drawn pixels are kept.
         window: bounds the Ray tasks.
 
     Returns:
@@ -102,7 +108,7 @@ def take_census(listed: Listed, config: RunConfig, store: Store, window: Window)
     Raises:
         OtceError: the data set cannot be decoded, labelled or drawn as configured.
     """
-    table = _draw(listed, config, window)
+    table = _draw(listed, config, _counts(listed, config, store, window), window)
     store.put_table(_key(listed, config), table)
     return _census(listed, table)
 
@@ -152,11 +158,29 @@ def shard_ranges(n_items: int, items_per_shard: int) -> list[range]:
     return [range(n_items)[i : i + items_per_shard] for i in range(0, n_items, items_per_shard)]
 
 
-def _draw(listed: Listed, config: RunConfig, window: Window) -> pa.Table:
+def _counts(listed: Listed, config: RunConfig, store: Store, window: Window) -> NDArray[np.int64]:
+    """(items, classes) labelled pixels, from the store or counted now."""
+    kept = kept_counts(listed.digest, store)
+    if kept is not None:
+        return kept
     chosen, options = listed.config, config.execution.storage_options
     shards = shard_ranges(len(listed.items), config.execution.items_per_shard)
-    counts = _over_shards(window, shards, lambda s: _count_shard.remote(chosen, options, s))
-    counts_px: NDArray[np.int64] = np.concatenate(counts)
+    parts = _over_shards(
+        window,
+        shards,
+        lambda s: _count_shard.remote(chosen, options, listed.items[s.start : s.stop]),
+    )
+    counts_px: NDArray[np.int64] = np.concatenate(parts)
+    keep_counts(counts_px, listed.items, listed.digest, store)
+    return counts_px
+
+
+def _draw(
+    listed: Listed, config: RunConfig, counts_px: NDArray[np.int64], window: Window
+) -> pa.Table:
+    chosen, options = listed.config, config.execution.storage_options
+    shards = shard_ranges(len(listed.items), config.execution.items_per_shard)
+    items = ray.put(listed.items)
     labelled_px = counts_px.sum(axis=1)
     recipe = {
         "pixels": pixels_to_draw(
@@ -170,7 +194,9 @@ def _draw(listed: Listed, config: RunConfig, window: Window) -> pa.Table:
         "digest_of_dataset": listed.digest,
     }
     parts = _over_shards(
-        window, shards, lambda s: _draw_shard.remote(chosen, options, s, labelled_px, recipe)
+        window,
+        shards,
+        lambda s: _draw_shard.remote(chosen, options, items, s, labelled_px, recipe),
     )
     return _sample_table(parts, listed, counts_px.sum(axis=0).tolist())
 
@@ -204,18 +230,18 @@ def _over_shards(window: Window, shards: list[range], submit: Callable[[range], 
 
 @ray.remote(max_retries=0, num_cpus=1)
 def _count_shard(
-    config: DatasetConfig, options: StorageOptions, positions: range
+    config: DatasetConfig, options: StorageOptions, items: tuple[Item, ...]
 ) -> NDArray[np.int64]:
-    dataset = open_dataset(config, options)
-    return count_labels(dataset, dataset.items[positions.start : positions.stop])
+    return count_labels(open_dataset(config, options, items), items)
 
 
 @ray.remote(max_retries=0, num_cpus=1)
 def _draw_shard(
     config: DatasetConfig,
     options: StorageOptions,
+    items: tuple[Item, ...],
     positions: range,
     labelled_px: NDArray[np.int64],
     recipe: dict[str, Any],
 ) -> Sample:
-    return draw_pixels(open_dataset(config, options), positions, labelled_px, **recipe)
+    return draw_pixels(open_dataset(config, options, items), positions, labelled_px, **recipe)

@@ -122,6 +122,7 @@ class Patches:
     """A data set in memory; a label mask that is None is corrupt."""
 
     classes = ("sky", "road", "tree")
+    notes = ()
 
     def __init__(self, labels):
         self.labels = labels
@@ -141,6 +142,10 @@ class Patches:
         if found is None:
             raise DataError(f"{item.label}: the image is corrupt; replace it")
         return found
+
+    def count(self, item):
+        label = self.label(item)
+        return label.shape, np.bincount(label[label >= 0], minlength=3)
 
 
 def masks(seed, sizes, *, void=0.3):

@@ -4,14 +4,15 @@ A layout knows where its items are, how to read an image as RGB and a label mask
 the digests that make its content part of every number's identity.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from otce.config import FolderDataset, ScenesDataset
+from otce.dataset_config import ImageFiles, ScenesDataset
 from otce.datasets.drawn import DrawnScenes
-from otce.datasets.folder import Folder
+from otce.datasets.image_files import ImageDataset
 from otce.datasets.items import Item
 from otce.files import StorageOptions
 
@@ -33,6 +34,10 @@ class Dataset(Protocol):
             StoreError: the data cannot be reached.
         """
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was found and left out, in words; raises as `items` does."""
+
     def digests(self, item: Item) -> tuple[str, str]:
         """Hash an item's image and its label with the rules that turn it into class ids."""
 
@@ -42,15 +47,21 @@ class Dataset(Protocol):
     def label(self, item: Item) -> NDArray[np.int16]:
         """Read a label mask, (H, W), class ids and -1 where ignored."""
 
+    def count(self, item: Item) -> tuple[tuple[int, int], NDArray[np.int64]]:
+        """Count a label mask: height and width, and (classes,) labelled pixels."""
+
 
 def open_dataset(
-    config: FolderDataset | ScenesDataset, options: StorageOptions | None = None
+    config: ImageFiles | ScenesDataset,
+    options: StorageOptions | None = None,
+    items: Sequence[Item] | None = None,
 ) -> Dataset:
     """Open a data set; nothing is listed or read yet.
 
     Args:
         config: one data set of the configuration.
         options: fsspec options by protocol.
+        items: its items, where they are known already: many workers need not list each.
 
     Returns:
         The data set.
@@ -60,4 +71,4 @@ def open_dataset(
     """
     if isinstance(config, ScenesDataset):
         return DrawnScenes(config)
-    return Folder(config, options)
+    return ImageDataset(config, options, items)

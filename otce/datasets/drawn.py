@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from otce.config import ScenesDataset
+from otce.dataset_config import ScenesDataset
 from otce.datasets import scenes
 from otce.datasets.items import Item
 from otce.fingerprint import fingerprint
@@ -26,6 +26,7 @@ class DrawnScenes:
         self.classes = scenes.CLASSES
         indices = range(config.first, config.first + config.count)
         names = [f"{self._city}/{index:06d}" for index in indices]
+        self.notes: tuple[str, ...] = ()
         self.items = tuple(Item(id=name, image=name, label=name) for name in names)
 
     def digests(self, item: Item) -> tuple[str, str]:
@@ -42,6 +43,12 @@ class DrawnScenes:
         """Draw the label mask; see `Dataset.label`."""
         label = scenes.draw_scene(self._city, self._index(item), self._size_px)[1]
         return np.where(label == scenes.VOID, np.int16(-1), label.astype(np.int16))
+
+    def count(self, item: Item) -> tuple[tuple[int, int], NDArray[np.int64]]:
+        """Count the drawn mask; see `Dataset.count`."""
+        label = self.label(item)
+        class_px = np.bincount(label[label >= 0], minlength=len(self.classes))
+        return (label.shape[0], label.shape[1]), class_px.astype(np.int64)
 
     def _index(self, item: Item) -> int:
         return int(item.id.rpartition("/")[2])

@@ -2,8 +2,14 @@
 
 import shutil
 
+import numpy as np
 import yaml
 
+from otce.census import dataset_digest, item_digests
+from otce.config_file import load_config
+from otce.counts import keep_counts
+from otce.datasets import open_dataset
+from otce.store import Store
 from tests.zoo import otce, write_zoo, zoo_config
 
 
@@ -66,3 +72,15 @@ def test_what_is_done_to_images_is_shown_and_liars_are_named(tmp_path):
     assert "model net-1: the network tells 8 classes apart, its source data set 19" in output
     assert "model net-2: two passes over one image differ by" in output
     assert "2 problems" in output
+
+
+def test_what_a_run_has_counted_is_not_counted_again(tmp_path):
+    """Counts that no count would give are shown: they were read."""
+    path = write_zoo(tmp_path, zoo_config())
+    dataset = open_dataset(load_config(str(path)).datasets["birch"])
+    digest = dataset_digest(dataset, item_digests(dataset, dataset.items))
+    counts_px = np.full((len(dataset.items), len(dataset.classes)), 98_765)
+    keep_counts(counts_px, dataset.items, digest, Store(str(tmp_path / "store")))
+    code, output = otce("validate", path, log=tmp_path / "log")
+    assert code == 0, output
+    assert f"{counts_px.sum():,}" in output

@@ -17,7 +17,7 @@ from otce.store import Store, encode_table
 
 SCHEMAS = {
     name: getattr(tables, name)
-    for name in ("SAMPLES", "PAIR", "SCORES", "SUMMARY", "JOINTS", "FAILURES")
+    for name in ("COUNTS", "SAMPLES", "PAIR", "SCORES", "SUMMARY", "JOINTS", "FAILURES")
 }
 SCORE = {
     "pair_fingerprint": "0123456789abcdef0123456789abcdef",
@@ -96,12 +96,14 @@ SAMPLE = {
     "x_px": 2,
     "label": 7,
 }
+COUNT = {"dataset_digest": "d" * 64, "item": 0, "item_id": "a/b_0001", "class_px": [0, 2**40]}
 LISTS = {
     "source_classes": [0, 255],
     "target_classes": [3, 4, 5],
     "joint": [0.1, 0.2, 0.3, 0.0, 0.4, 0.0],
 }
 ROWS = {
+    "COUNTS": [COUNT, COUNT | {"item": 1, "class_px": [0, 0]}],
     "SAMPLES": [SAMPLE, SAMPLE | {"x_px": 3}],
     "PAIR": [SCORE | LISTS, SCORE | {"repetition": 1} | LISTS | NO_CURVE],
     "SCORES": [SCORE, SCORE | {"repetition": 1, "otce": -0.0} | NO_CURVE],

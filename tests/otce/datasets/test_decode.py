@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from otce.datasets.decode import decode_image, decode_label
+from otce.datasets.decode import count_values, decode_image, decode_label
 from otce.errors import DataError
 from tests.folders import raw_png
 
@@ -115,8 +115,30 @@ def test_an_upright_photo_with_exif_is_read():
 def test_a_grey_mask_is_its_values(dtype):
     ids = IDS.astype(dtype) * (1 if dtype is np.uint8 else 1000)
     found = label(saved(ids))
-    assert found.dtype == np.int64
+    assert found.dtype == dtype
     assert np.array_equal(found, ids)
+
+
+@given(
+    st.sampled_from([("L", np.uint8, 255), ("P", np.uint8, 255), ("I;16", np.uint16, 65_535)]),
+    st.data(),
+)
+def test_counted_values_are_those_of_the_pixels(kind, data):
+    mode, dtype, most = kind
+    size = st.tuples(st.integers(1, 9), st.integers(1, 9))
+    ids = data.draw(arrays.arrays(dtype, size, elements=st.integers(0, most)))
+    file = palette_png(ids, list(range(256)) * 3) if mode == "P" else saved(ids)
+    size_px, value_px = count_values(file, WHERE, max_px=100)
+    assert size_px == ids.shape
+    by_hand = {value: int((ids == value).sum()) for value in np.unique(ids).tolist()}
+    assert {v: n for v, n in enumerate(value_px.tolist()) if n} == by_hand
+
+
+def test_values_of_one_bit_are_counted():
+    size_px, value_px = count_values(saved(IDS % 3 == 1), WHERE, max_px=1000)
+    assert size_px == (8, 16)
+    ones = int((IDS % 3 == 1).sum())
+    assert value_px.tolist() == [IDS.size - ones, ones]
 
 
 def test_a_mask_of_one_bit_is_zeros_and_ones():

@@ -1,0 +1,181 @@
+"""Every field of a configuration, with two values: what one changes, the other must show."""
+
+# What all layouts of files share, with two values each.
+FILES = {
+    "items": (None, "list.txt"),
+    "every": (1, 2),
+    "limit": (None, 3),
+    "seed": (0, 1),
+    "max_image_px": (100, 101),
+}
+LAYOUTS = {
+    "cityscapes": {
+        "split": ("train", "val"),
+        "cities": ([], ["ulm"]),
+        "by": (None, "city"),
+    },
+    "bdd100k": {"split": ("train", "val")},
+    "gta5": {"split": (None, "train"), "known_bad_frames": ("leave_out", "keep")},
+    "camvid": {"sequences": ([], ["0001TP"]), "by": (None, "sequence")},
+    "voc": {
+        "split": ("train", "val"),
+        "classes": (["road", "sky"], ["road", "sea"]),
+        "ignore": ([255], [250, 255]),
+        "label_map": ({7: 0}, {7: 1}),
+    },
+}
+FIELDS = {
+    kind: {"layout": (f"{kind}:/data", f"{kind}:/elsewhere")} | FILES | fields
+    for kind, fields in LAYOUTS.items()
+}
+# VOC takes one list; with `items` there is none of a split.
+del FIELDS["voc"]["items"]
+OF_LAYOUTS = {
+    f"datasets.{kind}.{name}": other
+    for kind, fields in FIELDS.items()
+    for name, (_, other) in fields.items()
+}
+# Every field has a value here and another valid one in OTHER.
+BASE = {
+    "preset": "default",
+    "seed": 0,
+    "datasets": {
+        "folder": {
+            "layout": "folder:/data",
+            "images": "i/*.png",
+            "labels": "l/*.png",
+            "items": None,
+            "classes": ["road", "sky"],
+            "ignore": [255],
+            "label_map": {7: 0},
+            "every": 1,
+            "limit": None,
+            "seed": 0,
+            "max_image_px": 100,
+        },
+        **{kind: {n: v for n, (v, _) in fields.items()} for kind, fields in FIELDS.items()},
+        "scenes": {"layout": "scenes:alder", "count": 2, "size_px": [32, 48], "first": 0},
+        "third": {"layout": "scenes:dune"},
+    },
+    "models": {
+        "net": {
+            "reference": "python:nets:net",
+            "arguments": {"n": 1},
+            "trusted": False,
+            "weights": "/w.safetensors",
+            "weights_digest": None,
+            "max_weights_bytes": 100,
+            "source": "folder",
+            "n_classes": None,
+            "preprocessing": {
+                "size_px": None,
+                "shortest_px": None,
+                "multiple_px": 1,
+                "mean": [0.5, 0.5, 0.5],
+                "std": [0.5, 0.5, 0.5],
+                "channel_order": "rgb",
+            },
+            "tap": "head",
+        }
+    },
+    "targets": ["scenes"],
+    "sampling": {"pixels": 10, "repetitions": 2, "too_few_pixels": "refuse"},
+    "score": {
+        "epsilon": 0.1,
+        "feature_scaling": "standardize",
+        "relaxation": "none",
+        "class_weights": "uniform",
+        "solver": "auto",
+        "tolerance": 1e-3,
+        "max_iterations": 100,
+        "epsilon_curve": [0.5, 2.0],
+    },
+    "execution": {},
+}
+OTHER = {
+    "preset": "paper",
+    "seed": 1,
+    "datasets.folder.layout": "folder:/elsewhere",
+    "datasets.folder.images": "j/*.png",
+    "datasets.folder.labels": "m/*.png",
+    "datasets.folder.items": "list.txt",
+    "datasets.folder.classes": ["road", "sea"],
+    "datasets.folder.ignore": [250, 255],
+    "datasets.folder.label_map": {7: 1},
+    "datasets.folder.every": 2,
+    "datasets.folder.limit": 3,
+    "datasets.folder.seed": 1,
+    "datasets.folder.max_image_px": 101,
+    **OF_LAYOUTS,
+    "datasets.scenes.layout": "scenes:ember",
+    "datasets.scenes.count": 3,
+    "datasets.scenes.size_px": [32, 49],
+    "datasets.scenes.first": 1,
+    "models.net.reference": "python:nets:other",
+    "models.net.arguments": {"n": 1.0},
+    "models.net.trusted": True,
+    "models.net.weights": "/elsewhere.safetensors",
+    "models.net.weights_digest": "a" * 64,
+    "models.net.max_weights_bytes": 101,
+    "models.net.source": "third",
+    "models.net.n_classes": 3,
+    "models.net.preprocessing.size_px": [8, 16],
+    "models.net.preprocessing.shortest_px": 8,
+    "models.net.preprocessing.multiple_px": 8,
+    "models.net.preprocessing.mean": [0.5, 0.5, 0.4],
+    "models.net.preprocessing.std": [0.5, 0.5, 0.4],
+    "models.net.preprocessing.channel_order": "bgr",
+    "models.net.tap": "logits",
+    "targets": ["scenes", "third"],
+    "sampling.pixels": 11,
+    "sampling.repetitions": 3,
+    "sampling.too_few_pixels": "shrink",
+    "score.epsilon": 0.2,
+    "score.feature_scaling": "l2",
+    "score.relaxation": "source",
+    "score.class_weights": "balanced",
+    "score.solver": "emd",
+    "score.tolerance": 1e-4,
+    "score.max_iterations": 101,
+    "score.epsilon_curve": [0.5],
+    "execution.name": "other",
+    "execution.run_id": "other",
+    "execution.store": "/other",
+    "execution.storage_options": {"s3": {"anon": True}},
+    "execution.python_path": ["/other"],
+    "execution.workers": 3,
+    "execution.actors": 3,
+    "execution.gpus_per_actor": 0.5,
+    "execution.cpus_per_actor": 3,
+    "execution.batch_size": 3,
+    "execution.items_per_shard": 3,
+    "execution.in_flight": 3,
+    "execution.attempts": 4,
+    "execution.time_limit_s": 3.0,
+}
+# Science that changes no number of a pair by itself, and why.
+NOT_IN_A_PAIR = {
+    "preset": "a name for values of sampling and score, which are hashed themselves",
+    "targets": "which other targets are scored changes no pair",
+    "datasets.folder.layout": "where the files lie; the digest holds their bytes",
+    "datasets.folder.images": "where the files lie; ids and bytes are in the digest",
+    "datasets.folder.labels": "where the files lie; ids and bytes are in the digest",
+    "datasets.folder.items": "which items: in the digest",
+    "datasets.folder.classes": "in the digest",
+    "datasets.folder.ignore": "in the digest",
+    "datasets.folder.label_map": "in the digest",
+    "datasets.folder.every": "which items: in the digest",
+    "datasets.folder.limit": "which items: in the digest",
+    "datasets.folder.seed": "which items: in the digest",
+    "datasets.folder.max_image_px": "refuses an image whole, never changes one",
+    **dict.fromkeys(OF_LAYOUTS, "which items, and what their masks mean: in the digest"),
+    "datasets.scenes.layout": "in the digest",
+    "datasets.scenes.count": "in the digest",
+    "datasets.scenes.size_px": "in the digest",
+    "datasets.scenes.first": "in the digest",
+    "models.net.trusted": "whether the code may run, not what it does",
+    "models.net.weights": "where the file lies; the identity holds its digest",
+    "models.net.weights_digest": "checked against the digest that the identity holds",
+    "models.net.max_weights_bytes": "refuses a file whole, never changes one",
+    "models.net.n_classes": "refuses a network whole, never changes one",
+}
