@@ -8,25 +8,23 @@ but does not see. mIoU is in percent, over the classes that occur in the labels 
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import cyclopts
 import numpy as np
 import torch
-from espnetv2 import espnetv2
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
-from torch import nn
 from torch.nn.functional import interpolate
 
-from otce.config import FolderDataset, Preprocessing
-from otce.datasets.folder import Folder
-from otce.datasets.items import Item
+from otce.dataset_config import CamvidDataset
+from otce.datasets import Dataset, Item, open_dataset
 from otce.errors import DataError, ModelError, OtceError
+from otce.model_config import ModelConfig, PreprocessingChoice
+from otce.zoo import SourceModel, load_model
 from otce.zoo.preprocess import to_input
 
 SHARED: Final = Path(__file__).parents[2] / "shared/data"
@@ -50,15 +48,6 @@ INPUT_SIZES_PX: Final = {"512x256": (256, 352), "1024x512": (512, 672)}
 _NAME: Final = re.compile(r"espnetv2_s_(\d\.\d)_city_(\d+x\d+)\.pth")
 
 console = Console(highlight=False, soft_wrap=True)
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A network with its weights, and what it wants to see."""
-
-    name: str
-    network: nn.Module
-    preprocessing: Preprocessing
 
 
 def main(
@@ -87,14 +76,15 @@ def main(
         sys.exit(2)
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
+def load_checkpoint(path: Path, tap: str = "logits") -> SourceModel:
     """Build the network that a file's name tells of and load the file into it, strictly.
 
     Args:
         path: a state dict, espnetv2_s_<width>_city_<W>x<H>.pth.
+        tap: where features are taken.
 
     Returns:
-        The network in evaluation mode.
+        The model, as a configuration would name it.
 
     Raises:
         ModelError: the name tells no width or size, or the file cannot be read or does not fit.
@@ -105,38 +95,31 @@ def load_checkpoint(path: Path) -> Checkpoint:
             f"{path.name}: no espnetv2_s_<width>_city_<W>x<H>.pth with a size of "
             f"{', '.join(INPUT_SIZES_PX)}; name the file as it was published"
         )
-    network = espnetv2(float(named[1]), len(CITYSCAPES_AS_CAMVID)).eval()
-    try:
-        # They were saved on a GPU. weights_only: no code from data.
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except Exception as error:
-        # What torch raises for a file that is no state dict is anybody's guess (KeyError, ...).
-        raise ModelError(
-            f"{path}: {type(error).__name__}: {error}; use the published file"
-        ) from error
-    return Checkpoint(path.stem, network, Preprocessing(size_px=INPUT_SIZES_PX[named[2]]))
+    config = ModelConfig(
+        reference="python:espnetv2:espnetv2",
+        arguments={"width": float(named[1]), "n_classes": len(CITYSCAPES_AS_CAMVID)},
+        trusted=True,
+        weights=str(path),
+        source="cityscapes",
+        preprocessing=PreprocessingChoice(size_px=INPUT_SIZES_PX[named[2]]),
+        tap=tap,
+    )
+    return load_model(path.stem, config, python_path=[str(Path(__file__).parent)])
 
 
-def sequence(data: Path, name: str) -> Folder:
-    """Open a whole CamVid sequence.
+def sequence(data: Path, name: str, frames: int | None = None) -> Dataset:
+    """Open a CamVid sequence.
 
     Args:
         data: the CamVid folder.
         name: one of `SEQUENCES`.
+        frames: evenly spaced frames of it; all when None.
 
     Returns:
         The data set, with class ids in the order of `CLASSES`.
     """
-    return Folder(
-        FolderDataset(
-            layout=f"folder:{data}",
-            images="images/*.jpg",
-            labels="labels/*.png",
-            items=f"lists/seq_{name}.txt",
-            classes=CLASSES,
-            ignore=frozenset({len(CLASSES)}),
-        )
-    )
+    config = CamvidDataset(layout=f"camvid:{data}", sequences=(name,))
+    return open_dataset(config, items=evenly_spaced(open_dataset(config).items, frames))
 
 
 def evenly_spaced(items: Sequence[Item], count: int | None) -> Sequence[Item]:
@@ -157,13 +140,12 @@ def evenly_spaced(items: Sequence[Item], count: int | None) -> Sequence[Item]:
 
 
 @torch.inference_mode()
-def confusion(checkpoint: Checkpoint, dataset: Folder, items: Sequence[Item]) -> NDArray[np.int64]:
+def confusion(checkpoint: SourceModel, dataset: Dataset) -> NDArray[np.int64]:
     """Count labelled pixels by their label and by what the network sees.
 
     Args:
         checkpoint: a network of Cityscapes classes.
         dataset: a CamVid sequence.
-        items: which of its frames.
 
     Returns:
         (11, 12) pixels, a row for each label, the last column for background.
@@ -172,7 +154,7 @@ def confusion(checkpoint: Checkpoint, dataset: Folder, items: Sequence[Item]) ->
     # One class beyond those of the labels: a background that is always wrong.
     lookup = np.array([(*CLASSES, "background").index(name) for name in CITYSCAPES_AS_CAMVID])
     counts = np.zeros(shape, dtype=np.int64)
-    for item in items:
+    for item in dataset.items:
         label, image = dataset.label(item), dataset.image(item)
         input_BCHW = to_input([image], checkpoint.preprocessing, torch.device("cpu"))
         logits = interpolate(checkpoint.network(input_BCHW), label.shape, mode="bilinear")
@@ -206,26 +188,18 @@ def mean_iou(counts: NDArray[np.int64]) -> float:
 def _print_table(paths: Sequence[Path], data: Path, count: int | None) -> None:
     if not paths:
         raise ModelError(f"no .pth file in {SHARED / 'weights/espnetv2'}; name checkpoints")
-    datasets = {name: sequence(data, name) for name in SEQUENCES}
-    chosen = {name: evenly_spaced(found.items, count) for name, found in datasets.items()}
-    n_frames = ", ".join(str(len(items)) for items in chosen.values())
+    datasets = {name: sequence(data, name, count) for name in SEQUENCES}
+    n_frames = ", ".join(str(len(found.items)) for found in datasets.values())
     table = Table(title="zero-shot mIoU in percent", caption=f"frames: {n_frames}")
     table.add_column("checkpoint", no_wrap=True)
     table.add_column("input")
-    for name in chosen:
+    for name in datasets:
         table.add_column(name, justify="right")
     for checkpoint in map(load_checkpoint, paths):
-        values = _values(checkpoint, datasets, chosen)
+        values = (f"{mean_iou(confusion(checkpoint, found)):.1f}" for found in datasets.values())
         height_px, width_px = checkpoint.preprocessing.size_px or (0, 0)
-        table.add_row(checkpoint.name, f"{width_px}x{height_px}", *values)
+        table.add_row(checkpoint.id, f"{width_px}x{height_px}", *values)
     console.print(table)
-
-
-def _values(
-    checkpoint: Checkpoint, datasets: dict[str, Folder], chosen: dict[str, Sequence[Item]]
-) -> Iterator[str]:
-    for name, dataset in datasets.items():
-        yield f"{mean_iou(confusion(checkpoint, dataset, chosen[name])):.1f}"
 
 
 if __name__ == "__main__":

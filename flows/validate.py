@@ -20,15 +20,13 @@ from otce.errors import OtceError
 from otce.identity import ModelIdentity, pair_fingerprint
 from otce.sampling import pixels_to_draw
 from otce.store import Store
+from otce.transport import peak_bytes
 from otce.zoo import load_model, model_identity
 from otce.zoo.preprocess import described
 
 _T = TypeVar("_T")
 _FLOAT32_BYTES = 4
 _MIB = 1 << 20
-# Cost, plan and POT's work copies of one transport, float64 each; measured as peak over N x M.
-_TRANSPORT_ARRAYS = 6
-_FLOAT64_BYTES = 8
 
 
 @dataclass(frozen=True)
@@ -186,10 +184,9 @@ def _print_plan(
     widest = max(dim for _, dim in models.values())
     drawn = sampling.repetitions * sampling.pixels * (1 + len(config.targets))
     features_mib = drawn * widest * _FLOAT32_BYTES / _MIB
-    transport_mib = sampling.pixels**2 * _FLOAT64_BYTES * _TRANSPORT_ARRAYS / _MIB
-    if config.score.relaxation == "source":
-        transport_mib = min(transport_mib, 2_000_000 * _FLOAT64_BYTES * _TRANSPORT_ARRAYS / _MIB)
+    pixels, recipe = sampling.pixels, config.score
+    transport_bytes = peak_bytes(pixels, pixels, solver=recipe.solver, relaxation=recipe.relaxation)
     console.print(
         f"estimated memory: features of one model {features_mib:,.0f} MiB, one transport "
-        f"{transport_mib:,.0f} MiB (one runs on each CPU)"
+        f"{transport_bytes / _MIB:,.0f} MiB (one runs on each CPU)"
     )

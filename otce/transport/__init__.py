@@ -5,7 +5,8 @@ solvers of the first problem, by iterations and by network simplex.
 """
 
 from otce.transport.coupling import Coupling
+from otce.transport.memory import peak_bytes
 from otce.transport.relaxed import semi_relaxed
 from otce.transport.sinkhorn import balanced
 
-__all__ = ["Coupling", "balanced", "semi_relaxed"]
+__all__ = ["Coupling", "balanced", "peak_bytes", "semi_relaxed"]

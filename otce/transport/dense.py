@@ -16,7 +16,8 @@ from torch import Tensor
 from otce.transport.geometry import REACH_NATS, TOP_NATS, Geometry, affine
 from otce.transport.threads import in_parts
 
-_KEPT_BYTES: Final = 1 << 29
+KEPT_BYTES: Final = 1 << 29
+"""Largest kernel that is kept; larger ones are computed anew in every pass."""
 _LEAST: Final = 1e-30
 """Stands for 0 where a logarithm is taken that is then multiplied by 0."""
 
@@ -32,7 +33,7 @@ def kernel_buffer(geometry: Geometry, kind: torch.dtype) -> Tensor | None:
         (N, M) of that type, unfilled, or None when it would be too large to keep.
     """
     size_bytes = len(geometry.x_ND) * len(geometry.y_MD) * kind.itemsize
-    if size_bytes > _KEPT_BYTES:
+    if size_bytes > KEPT_BYTES:
         return None
     device = geometry.x_ND.device
     if device.type == "cpu":
