@@ -37,7 +37,8 @@ _LOOSE_DENSE: Final = 0.01
 _COARSE_TOLERANCE: Final = 0.001
 _COARSE_STEPS: Final = 100
 _SLACK_NATS: Final = 8.0
-_FINAL_SLACK_NATS: Final = 14.0
+"""Nats below the product of the weights at which entries are left out, to begin with."""
+_MORE_SLACK_NATS: Final = 4.0
 _TRUSTED_STEPS: Final = 300
 """Steps after which the entries that matter are chosen anew."""
 _LONGEST_STEP_NATS: Final = 40.0
@@ -132,6 +133,7 @@ class _Descent:
     def _restart(self, *, is_careful: bool) -> None:
         self._is_careful, self._is_lost = is_careful, False
         self._sparse: SparseKernel | None = None
+        self._slack_nats = _SLACK_NATS
         self._path: list[tuple[float, Tensor]] = []
         self._buffer: Tensor | None = None
 
@@ -150,6 +152,8 @@ class _Descent:
                 products = self._products(stop, thin_NS)
                 if products.error <= tolerance or taken >= max_steps:
                     return products, taken
+                # What was left out adds up to more than it may: leave out less.
+                self._sparse, self._slack_nats = None, self._slack_nats + _MORE_SLACK_NATS
 
     def source_potentials(self, t: float) -> Tensor:
         """Go down to a temperature roughly; return the source potentials there."""
@@ -205,12 +209,12 @@ class _Descent:
         if self._is_careful:
             self._g_M = geometry.exact_columns(self._g_M, t)
         elif self._sparse is None and self._path:
-            found = entries(geometry, self._g_M, t, slack=_SLACK_NATS)
+            found = entries(geometry, self._g_M, t, slack=self._slack_nats)
             if found:
                 self._sparse, self._buffer = SparseKernel(geometry, found), None
         if self._sparse is None:
             return self._dense(t)
-        self._g_M = self._sparse.cool(self._g_M, t)
+        self._sparse.cool(self._g_M, t)
         return self._sparse
 
     def _dense(self, t: float) -> DenseKernel:
@@ -225,17 +229,11 @@ class _Descent:
 
     def _products(self, t: float, thin_NS: Tensor) -> Products:
         """Read the plan off, with an error that counts all pairs."""
-        if self._sparse is None:
+        if isinstance(self._kernel, DenseKernel):
             return self._kernel.products(self._w_M, thin_NS)
-        found = entries(self._geometry, self._g_M, t, slack=_FINAL_SLACK_NATS)
-        if found is None:
-            self._sparse = None
-            self._g_M = self._geometry.exact_columns(self._g_M, t)
-            return self._dense(t).products(self._geometry.b_M, thin_NS)
-        self._sparse = SparseKernel(self._geometry, found)
-        self._g_M = self._sparse.cool(self._g_M, t)
-        products = self._sparse.products(self._geometry.b_M, thin_NS)
-        return products._replace(error=max(products.error, found.full_error))
+        geometry = self._geometry
+        whole = DenseKernel(geometry, self._g_M, t, geometry.work, None)
+        return whole.products(geometry.b_M, thin_NS)
 
 
 def _sinkhorn_map(kernel: DenseKernel | SparseKernel, geometry: Geometry, h_M: Tensor) -> Step:

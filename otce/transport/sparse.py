@@ -1,6 +1,6 @@
 """The kernel's entries that matter, where few do: costs in CSR form, cooled in place.
 
-Legend: `N` source pixels, `M` target pixels, `S` columns of the thin matrix, `E` entries. An entry
+Legend: `N` source pixels, `M` target pixels, `E` entries, `B` rows of a part. An entry
 matters at a temperature when the plan has more than exp(-slack) of a_i b_j there; the others
 together hold at most exp(-slack) of a row. In high dimensions and at costs of hundreds of epsilons
 that leaves one entry in a hundred or a thousand, and an iteration costs less than reading a tile.
@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor
 
-from otce.transport.dense import Products, Swept
+from otce.transport.dense import Swept
 from otce.transport.geometry import REACH_NATS, Geometry
 from otce.transport.threads import in_parts
 
@@ -25,7 +25,7 @@ _MOST_ENTRIES: Final = 20_000_000
 
 
 class Entries(NamedTuple):
-    """Places and costs of the entries that matter, row by row, and what a full pass told."""
+    """Places and costs of the entries that matter, row by row."""
 
     count_N: Tensor
     """(N,) int64 entries of each row, at least 1."""
@@ -33,8 +33,6 @@ class Entries(NamedTuple):
     """(E,) int32."""
     cost_E: Tensor
     """(E,) float64, nats."""
-    full_error: float
-    """L1 marginal error of the plan of these potentials with all its entries."""
 
 
 def entries(geometry: Geometry, g_M: Tensor, t: float, *, slack: float) -> Entries | None:
@@ -77,9 +75,7 @@ def entries(geometry: Geometry, g_M: Tensor, t: float, *, slack: float) -> Entri
     sums_M, kept_M = torch.stack(found[3]).sum(0)
     if not bool((kept_M > _LEAST_KEPT * sums_M).all()):
         return None
-    full_error = float((geometry.b_M * (sums_M - 1)).abs().sum())
-    count_N, column_E, cost_E = (torch.cat(parts) for parts in found[:3])
-    return Entries(count_N, column_E, cost_E, full_error)
+    return Entries(*(torch.cat(parts) for parts in found[:3]))
 
 
 def _expected(geometry: Geometry, g_M: Tensor, t: float, slack: float) -> float:
@@ -112,35 +108,34 @@ class SparseKernel:
     def __init__(self, geometry: Geometry, found: Entries) -> None:
         self._geometry = geometry
         self._found = found
+        self._order_E = found.column_E.argsort(stable=True)
         n, m = len(found.count_N), len(geometry.y_MD)
-        device = found.column_E.device
-        self._row_E = torch.repeat_interleave(torch.arange(n, device=device), found.count_N)
-        self._column_E = found.column_E.long()
-        self._order_E = self._column_E.argsort(stable=True)
-        self._starts = _starts(found.count_N), _starts(self._column_E.bincount(minlength=m))
+        rows = torch.arange(n, dtype=torch.int32, device=found.column_E.device)
+        self._source_E = rows.repeat_interleave(found.count_N)[self._order_E]
+        self._starts = _starts(found.count_N), _starts(found.column_E.bincount(minlength=m))
 
-    def cool(self, g_M: Tensor, t: float) -> Tensor:
-        """Make the kernel of another temperature, after one Sinkhorn step in the log domain.
+    def cool(self, g_M: Tensor, t: float) -> None:
+        """Make the kernel of another temperature; the largest entry of every row is 1.
 
         Args:
             g_M: (M,) float64 target potentials in nats.
             t: temperature.
-
-        Returns:
-            (M,) float64 target potentials of the kernel.
         """
-        found, geometry, rows, columns = self._found, self._geometry, self._row_E, self._column_E
-        n, m = len(geometry.a_N), len(geometry.b_M)
-        logit_E = (g_M[columns] - found.cost_E) / t + geometry.b_M.log()[columns]
-        f_N = -t * _log_sums(logit_E, rows, n)
-        logit_E = (f_N[rows] - found.cost_E) / t + geometry.a_N.log()[rows]
-        g_M = -t * _log_sums(logit_E, columns, m)
-        self._f_N, self._g_M, self._t = f_N, g_M, t
-        self._kernel_E = ((f_N[rows] + g_M[columns] - found.cost_E) / t).exp()
-        turned_E, source_E = self._kernel_E[self._order_E], rows[self._order_E].int()
-        self._kernel_NM = _csr(self._starts[0], found.column_E, self._kernel_E, (n, m))
-        self._kernel_MN = _csr(self._starts[1], source_E, turned_E, (m, n))
-        return g_M
+        found, (starts_N, starts_M) = self._found, self._starts
+        n, m = len(starts_N) - 1, len(starts_M) - 1
+        kernel_E, cooled_M = torch.empty_like(found.cost_E), g_M / t
+
+        def work(part: slice) -> None:
+            inside = slice(int(starts_N[part.start]), int(starts_N[part.stop]))
+            logit_E = cooled_M[found.column_E[inside]].sub_(found.cost_E[inside], alpha=1 / t)
+            count_B = found.count_N[part]
+            largest_B = torch.segment_reduce(logit_E, "max", lengths=count_B, unsafe=True)
+            logit_E.sub_(largest_B.repeat_interleave(count_B))
+            torch.exp(logit_E, out=kernel_E[inside])
+
+        in_parts(work, n, self._geometry.parts)
+        self._kernel_NM = _csr(starts_N, found.column_E, kernel_E, (n, m))
+        self._kernel_MN = _csr(starts_M, self._source_E, kernel_E[self._order_E], (m, n))
 
     def sweep(self, w_M: Tensor) -> Swept:
         """Scale the rows to their weights and sum the columns.
@@ -153,36 +148,6 @@ class SparseKernel:
         """
         u_N = self._geometry.a_N / (self._kernel_NM @ w_M)
         return Swept(u_N, w_M * (self._kernel_MN @ u_N))
-
-    def products(self, w_M: Tensor, thin_NS: Tensor) -> Products:
-        """Multiply the plan with a thin matrix and with the cost.
-
-        Args:
-            w_M: (M,) float64 column scalings.
-            thin_NS: (N, S) float64.
-
-        Returns:
-            The products of the plan u K w after its columns were made exact.
-        """
-        geometry, t = self._geometry, self._t
-        u_N, mass_M = self.sweep(w_M)
-        exact_M = w_M * geometry.b_M / mass_M
-        plan_E = u_N[self._row_E] * self._kernel_E * exact_M[self._column_E]
-        mass_MS = self._kernel_MN @ (u_N[:, None] * thin_NS)
-        return Products(
-            mass_SM=(mass_MS * exact_M[:, None]).T,
-            cost=float(plan_E @ self._found.cost_E),
-            error=float((mass_M - geometry.b_M).abs().sum()),
-            f_N=self._f_N + t * (u_N / geometry.a_N).log(),
-            g_M=self._g_M + t * (exact_M / geometry.b_M).log(),
-        )
-
-
-def _log_sums(logit_E: Tensor, index_E: Tensor, count: int) -> Tensor:
-    """Sum exponentials of the entries of each row (or column); return the logarithms."""
-    lowest = torch.full((count,), -torch.inf, dtype=torch.float64, device=logit_E.device)
-    largest = lowest.scatter_reduce(0, index_E, logit_E, "amax")
-    return largest + index_E.bincount((logit_E - largest[index_E]).exp(), minlength=count).log()
 
 
 def _starts(count_N: Tensor) -> Tensor:
