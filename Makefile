@@ -29,6 +29,12 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/extraction.py
 	$(BIN)/python benchmarks/rerun.py
 	$(BIN)/python benchmarks/census.py
+	$(BIN)/python benchmarks/transport.py
+	$(BIN)/python benchmarks/pair.py
+	$(BIN)/python benchmarks/growth.py growth --plot docs/transport-growth.png
+	$(BIN)/python benchmarks/growth.py drift
+	$(BIN)/python benchmarks/growth.py threads
+	$(BIN)/python benchmarks/growth.py relaxed
 
 clean:
 	rm -rf $(VENV) otce-store .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -32,7 +32,7 @@ def regime(name: str, n: int, seed: int = 0) -> Draw:
     """Draw a regime with n pixels a side."""
     if name.startswith("camvid"):
         _, tap, scaling = name.split("-")
-        return camvid(tap, "none" if scaling == "raw" else scaling, n, seed)
+        return camvid(tap, "standardize" if scaling == "standardized" else "none", n, seed)
     generator = np.random.default_rng(seed)
     make = gaussians if name.endswith("64") else logits
     source, source_y, target, target_y = make(n, generator)

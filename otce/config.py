@@ -53,7 +53,7 @@ class ScoreConfig(Section):
     class_weights: ClassWeights
     """How pixels are weighted by class; `uniform` is the paper's."""
     solver: Solver = "auto"
-    """Which transport solver; `emd` is exact transport without epsilon."""
+    """`auto`: our own; `pot`: POT's stabilised Sinkhorn; `emd`: exact transport, no epsilon."""
     tolerance: PositiveFloat = 1e-3
     """Largest L1 error of the marginals at which a coupling counts as solved."""
     max_iterations: Annotated[int, Field(ge=1)] = 20_000
