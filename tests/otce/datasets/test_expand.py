@@ -25,7 +25,7 @@ def written(place, *, source="cs/aachen", targets=("cs",), others=None, **fields
                     "alder": {"layout": "scenes:alder"},
                     **(others or {}),
                 },
-                "models": {"net": {"factory": "python:n:n", "weights": "w", "source": source}},
+                "models": {"net": {"reference": "python:n:n", "weights": "w", "source": source}},
                 "targets": list(targets),
                 "execution": {"storage_options": place.options},
             }
