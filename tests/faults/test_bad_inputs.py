@@ -8,7 +8,7 @@
 | B10 | zoo/test_tap.py (close names, ranks, dictionaries), zoo/test_source_model.py |
 | B11 | zoo/test_honesty.py (dropout, noise, batch statistics), zoo/test_model.py (evaluation mode) |
 | B12 | datasets/test_decode.py (modes, alpha, CMYK, 16 bits) |
-| B13 | datasets/test_folder_refusals.py, datasets/test_decode.py (every truncation), flows/test_run.py (left out by a run) |
+| B13 | test_bad_items.py, datasets/test_folder_refusals.py, datasets/test_decode.py (every truncation), flows/test_run.py (left out by a run) |
 | B16 | tasks/test_extract.py, tasks/test_census.py (nothing is stored), test_census.py, datasets/test_folder.py |
 | B17 | zoo/test_hf_nets.py (a revision that moved), zoo/test_model.py (weights of another digest) |
 """  # noqa: E501 - a table
@@ -24,25 +24,15 @@ from rich.console import Console
 from torch import nn
 
 from flows.validate import validate
-from otce.bad_items import open_readable
-from otce.census import count_labels, dataset_digest, draw_pixels, item_digests
-from otce.config import FolderDataset, RunConfig
-from otce.dataset_config import ImageFiles
-from otce.errors import CorruptDataError, DataError, ModelError
+from otce.census import count_labels, draw_pixels, item_digests
+from otce.config import RunConfig
+from otce.errors import DataError, ModelError
 from otce.features import extract
 from otce.model_config import Preprocessing
 from otce.zoo import SourceModel
-from tests.folders import CLASSES, HEIGHT_WIDTH, Place, mask, pair, photo, png
+from tests.folders import HEIGHT_WIDTH, Place, mask, pair, photo, png
 from tests.zoo_nets import N_CLASSES, Net, seeded
 
-# Files of an image and of a mask.
-CORRUPT = {
-    "corrupt JPEG": {"i": png(photo(), kind="jpeg")[:-20]},
-    "truncated PNG": {"i": png(photo())[:200], "l": png(mask())[:60]},
-    "zero bytes": {"i": b"", "l": b""},
-    "text": {"i": b"no image", "l": b"no image"},
-}
-KINDS = [(kind, f"{side}/b") for kind, sides in CORRUPT.items() for side in sides]
 TURNED = Image.Exif()
 TURNED[0x0112] = 6
 
@@ -52,23 +42,13 @@ def place(tmp_path):
     return Place(str(tmp_path / "data"), {})
 
 
-def folder(place, **fields):
-    given = {"images": "i/*.png", "labels": "l/*.png", "classes": CLASSES} | fields
-    return FolderDataset(layout=f"folder:{place.uri}", **given)
-
-
-def readable(place, **fields):
-    return open_readable(folder(place, **fields))
-
-
-def digest(found):
-    dataset = found.dataset
-    return dataset_digest(dataset, item_digests(dataset, dataset.items))
+def five(place):
+    return place.write(*(pair(name, seed) for seed, name in enumerate("abcde")))
 
 
 def said(place, tmp_path, **fields):
     """What validate finds, and what it prints, of one target and no model that loads."""
-    data = {"bay": folder(place, **fields).model_dump(), "alder": {"layout": "scenes:alder"}}
+    data = {"bay": place.config(**fields).model_dump(), "alder": {"layout": "scenes:alder"}}
     net = {"reference": "python:no_such:net", "weights": "/none", "source": "alder"}
     config = RunConfig.model_validate(
         {
@@ -128,7 +108,7 @@ def test_validate_names_labels_that_no_image_has(place, tmp_path):
     assert problems == []
     assert "bay: 2 labels without an image left out: l/other.png, l/spare.png" in printed
     place.write({"list.txt": b"a"})
-    assert readable(place, items="list.txt").notes == ()
+    assert place.open(items="list.txt").notes == ()
 
 
 def model(network, tap="logits"):
@@ -176,87 +156,9 @@ def test_the_readme_says_how_every_kind_of_image_is_read():
         assert kind in line
 
 
-def with_bad(place, *names, kind="text"):
-    place.write(*(pair(name, seed) for seed, name in enumerate("abcde")))
-    return place.write({f"{name}.png": CORRUPT[kind][name[0]] for name in names})
-
-
-@pytest.mark.parametrize(("kind", "bad"), KINDS)
-def test_a_corrupt_item_is_an_error_unless_it_may_be_left_out(place, kind, bad):
-    """B13."""
-    with_bad(place, bad, kind=kind)
-    dataset = readable(place).dataset
-    with pytest.raises(DataError, match=rf"{bad}\.png: "):
-        count_labels(dataset, dataset.items)
-    found = readable(place, max_bad_items=1)
-    assert [item.id for item in found.dataset.items] == list("acde")
-    assert found.notes == ("1 corrupt items left out: b",)
-    assert found.left_out.keys() == {"b"}
-    assert f"{place.uri}/{bad}.png: " in found.left_out["b"]
-    assert len(count_labels(found.dataset, found.dataset.items)) == 4
-
-
-def test_more_bad_items_than_allowed_are_an_error_that_names_them(place):
-    """B13."""
-    with_bad(place, "i/b", "l/c", "i/e")
-    for most in (1, 2):
-        with pytest.raises(DataError) as caught:
-            readable(place, max_bad_items=most)
-        message = str(caught.value)
-        assert f"3 of 5 items are corrupt and max_bad_items is {most}: b, c, e; " in message
-        assert f"{place.uri}/l/c.png: 8 bytes that are neither" in message
-    assert len(readable(place, max_bad_items=3).dataset.items) == 2
-    with_bad(place, *(f"i/{name}" for name in "abcde"))
-    with pytest.raises(DataError, match="5 of 5 items are corrupt"):
-        readable(place, max_bad_items=9)
-
-
-@pytest.mark.parametrize(
-    "files",
-    [
-        {"i/b.png": png(photo(0, (4, 5)))},
-        {"i/b.png": png(photo(), exif=TURNED)},
-        {"l/b.png": png(photo())},
-        {"l/b.png": png(mask().astype(np.uint16) + 300)},
-    ],
-    ids=["size", "turned", "colour map", "unknown ids"],
-)
-def test_only_corrupt_items_are_left_out(place, files):
-    """B13: what is wrong with labels or sizes is wrong with the configuration, or the data set."""
-    with_bad(place)
-    place.write(files)
-    dataset = readable(place, max_bad_items=9).dataset
-    assert len(dataset.items) == 5
-    with pytest.raises(DataError) as caught:
-        count_labels(dataset, dataset.items)
-    assert not isinstance(caught.value, CorruptDataError)
-
-
-def test_what_is_left_out_names_every_object(place):
-    """B13: the data set is the one that never had the item, and no other."""
-    with_bad(place)
-    whole = digest(readable(place))
-    assert digest(readable(place, max_bad_items=5)) == whole
-    with_bad(place, "i/b")
-    without_b = digest(readable(place, max_bad_items=1))
-    with_bad(place, "l/c")
-    without_c = digest(readable(place, max_bad_items=1))
-    assert len({whole, without_b, without_c}) == 3
-    for name in ("i/c.png", "l/c.png"):
-        Path(f"{place.uri}/{name}").unlink()
-    assert digest(readable(place)) == without_c
-
-
-def test_nothing_is_decoded_where_nothing_may_be_left_out(place, monkeypatch):
-    with_bad(place, "i/b")
-    monkeypatch.setattr("otce.datasets.image_files.decode_image", None)
-    monkeypatch.setattr("otce.datasets.image_files.count_values", None)
-    assert len(readable(place).dataset.items) == 5
-
-
 def test_validate_counts_and_names_what_is_left_out(place, tmp_path):
     """B13."""
-    with_bad(place, "i/b", "l/d")
+    five(place).write({"i/b.png": b"no image", "l/d.png": b"no image"})
     problems, printed = said(place, tmp_path, max_bad_items=2)
     assert problems == []
     assert "bay: 2 corrupt items left out: b, d" in printed
@@ -273,15 +175,11 @@ def test_half_an_image_is_never_taken_for_a_whole(place):
             assert "LOAD_TRUNCATED" not in path.read_text(), path
 
 
-def test_every_layout_of_files_has_the_limit():
-    assert ImageFiles.model_fields["max_bad_items"].default == 0
-
-
 @pytest.mark.parametrize("changed", ["i/b.png", "l/b.png"])
 def test_a_file_that_changed_after_the_listing_is_not_counted_under_its_old_name(place, changed):
     """B16: counts are kept by the digest of what was listed, and would be served for ever."""
-    with_bad(place)
-    dataset = readable(place).dataset
+    five(place)
+    dataset = place.open()
     digests = item_digests(dataset, dataset.items)
     other = png(photo(9)) if changed.startswith("i") else png(mask(9))
     place.write({changed: other})
@@ -293,8 +191,8 @@ def test_a_file_that_changed_after_the_listing_is_not_counted_under_its_old_name
 
 def test_a_mask_that_changed_but_not_in_its_counts_is_not_drawn_from(place):
     """B16: a mask turned over has as many pixels of every class, at other places."""
-    with_bad(place)
-    dataset = readable(place).dataset
+    five(place)
+    dataset = place.open()
     digests = item_digests(dataset, dataset.items)
     counts = count_labels(dataset, dataset.items, digests)
     place.write({"l/b.png": png(np.ascontiguousarray(mask(1)[::-1]))})
