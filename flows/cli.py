@@ -82,12 +82,15 @@ def validate(config: str, *, overrides: _SET = None) -> int:
     """
     console = Console()
     console.print(f"otce validate {config}", markup=False, highlight=False)
+    from flows.show import printable  # noqa: PLC0415
     from flows.validate import validate as check  # noqa: PLC0415
     from otce.config_file import load_config  # noqa: PLC0415
 
     problems = check(load_config(config, overrides or ()), console)
     for problem in problems:
-        console.print(problem, style="red", markup=False, highlight=False, soft_wrap=True)
+        console.print(
+            printable(problem), style="red", markup=False, highlight=False, soft_wrap=True
+        )
     console.print(f"{len(problems)} problems" if problems else "ready to run")
     return WRONG_INPUT if problems else OK
 
@@ -169,7 +172,10 @@ def guarded(command: Callable[[], Any]) -> int:
         return INTERRUPTED
     except OtceError as error:
         kind = type(error).__name__
-        notes.print(f"{kind}: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        from flows.show import printable  # noqa: PLC0415
+
+        told = printable(f"{kind}: {error}")
+        notes.print(told, style="red", markup=False, highlight=False, soft_wrap=True)
         return UNREACHABLE if isinstance(error, StoreError | ClusterError) else WRONG_INPUT
 
 

@@ -51,6 +51,7 @@ def manifest(
                 "digest": data.digest,
                 "items": len(data.items),
                 "notes": list(data.notes),
+                "left_out": dict(data.left_out),
                 "classes": list(data.classes),
             }
             | _counts(censuses.get(id_))

@@ -27,7 +27,7 @@ def list_datasets(
 
     Args:
         config: the run.
-        progress: told of each.
+        progress: told of each, and of what was left out.
 
     Returns:
         Those that could be read, by id, and failure rows of the pairs that need the others.
@@ -37,7 +37,11 @@ def list_datasets(
     )
     progress.expect("data sets", len(needed))
     futures = {id_: list_dataset.submit(id_, config) for id_ in needed}
-    return gathered(futures, config, config.pairs, lambda: progress.advance("data sets"))
+    found, failures = gathered(futures, config, config.pairs, lambda: progress.advance("data sets"))
+    for id_, data in found.items():
+        for note in (*data.notes, *data.left_out.values()):
+            progress.say(f"{id_}: {note}")
+    return found, failures
 
 
 def gathered(

@@ -16,6 +16,8 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 
+from flows.show import printable
+
 _LINE_EVERY_S: Final = 30.0
 
 
@@ -63,9 +65,9 @@ class Progress:
         """Write a line above the bars.
 
         Args:
-            text: the line; it is shown as it stands, without markup.
+            text: the line; it is shown without markup and control characters.
         """
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
     def expect(self, kind: str, total: int) -> None:
         """Announce work.

@@ -1,19 +1,37 @@
 """Tables on the terminal: the ranking, the runs of a store, failures."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 _MOST_FAILURES = 12
 
 
+def printable(text: object) -> str:
+    r"""Make text safe for a terminal or a log: ids are data and may hold escape sequences.
+
+    Args:
+        text: anything.
+
+    Returns:
+        Its text without control characters, but for ends of lines.
+
+    Example:
+        >>> printable("a\x1b[2Jb\rc\nd")
+        'a[2Jbc\nd'
+    """
+    return "".join(c for c in str(text) if c.isprintable() or c == "\n")
+
+
 def plain(text: object) -> str:
-    r"""Make text safe for a terminal: ids are data and may hold escape sequences.
+    r"""Make text safe for a line or a cell of a table on the terminal.
 
     Args:
         text: anything.
@@ -25,10 +43,10 @@ def plain(text: object) -> str:
         >>> print(plain("a\x1b[2Jb [bold]c"))
         a[2Jb \[bold]c
     """
-    return escape("".join(c for c in str(text) if c.isprintable()))
+    return escape(printable(text).replace("\n", ""))
 
 
-def show_ranking(console: Console, summary: pa.Table) -> None:
+def show_ranking(console: Console, summary: "pa.Table") -> None:
     """Print one ranking a target.
 
     Args:
@@ -64,8 +82,8 @@ def show_failures(console: Console, failures: Iterable[Mapping[str, Any]]) -> No
         by_reason.setdefault(key, []).append(f"{row['source_model']} -> {row['target_dataset']}")
     for (stage, kind, message), pairs in list(by_reason.items())[:_MOST_FAILURES]:
         more = f" and {len(pairs) - 2} more" if len(pairs) > 2 else ""  # noqa: PLR2004
-        console.print(f"[red]failed[/] at {stage}: {plain(', '.join(pairs[:2]))}{more}")
-        console.print(f"  {kind}: {plain(message)}", highlight=False, soft_wrap=True)
+        console.print(f"[red]failed[/] at {plain(stage)}: {plain(', '.join(pairs[:2]))}{more}")
+        console.print(f"  {plain(kind)}: {plain(message)}", highlight=False, soft_wrap=True)
     if len(by_reason) > _MOST_FAILURES:
         console.print(f"and {len(by_reason) - _MOST_FAILURES} more reasons in failures.parquet")
 
@@ -99,7 +117,7 @@ def _ranking_cells(row: Mapping[str, Any]) -> list[str]:
     if row["tied_with"]:
         notes.append(f"ties: {len(row['tied_with'])}")
     if row["degenerate"] != "none":
-        notes.append(f"single-class {row['degenerate']}, not ranked")
+        notes.append(f"single-class {plain(row['degenerate'])}, not ranked")
     return [
         "-" if row["rank"] is None else str(row["rank"]),
         plain(row["source_model"]),

@@ -10,11 +10,11 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from flows.show import plain
+from flows.show import plain, printable
+from otce.bad_items import Readable, open_readable
 from otce.census import count_labels, dataset_digest, item_digests
 from otce.config import RunConfig
 from otce.counts import kept_counts
-from otce.datasets import Dataset, open_dataset
 from otce.datasets.expand import expanded
 from otce.errors import OtceError
 from otce.identity import ModelIdentity, pair_fingerprint
@@ -34,12 +34,12 @@ class CheckedData:
     """A data set that can be sampled.
 
     Attributes:
-        dataset: opened.
+        readable: opened, corrupt items left out as far as they may be.
         digest: of its content.
         pixels: pixels a draw will have.
     """
 
-    dataset: Dataset
+    readable: Readable
     digest: str
     pixels: int
 
@@ -78,8 +78,9 @@ def validate(config: RunConfig, console: Console) -> list[str]:
             data[id_] = checked
     console.print(table)
     for id_, checked in data.items():
-        for note in checked.dataset.notes:
-            console.print(f"{id_}: {note}", markup=False, highlight=False, soft_wrap=True)
+        for note in (*checked.readable.notes, *checked.readable.left_out.values()):
+            told = printable(f"{id_}: {note}")
+            console.print(told, markup=False, highlight=False, soft_wrap=True)
     models = {}
     table = Table("model", "tap", "dim", "map / image", "preprocessing", "weights", box=SIMPLE)
     for id_ in config.models:
@@ -93,10 +94,12 @@ def validate(config: RunConfig, console: Console) -> list[str]:
 
 
 def _check_data(id_: str, config: RunConfig, store: Store | None, table: Table) -> CheckedData:
-    dataset = open_dataset(config.datasets[id_], config.execution.storage_options)
-    digest = dataset_digest(dataset, item_digests(dataset, dataset.items))
+    readable = open_readable(config.datasets[id_], config.execution.storage_options)
+    dataset = readable.dataset
+    digests = item_digests(dataset, dataset.items)
+    digest = dataset_digest(dataset, digests)
     kept = kept_counts(digest, store) if store else None
-    counts = count_labels(dataset, dataset.items) if kept is None else kept
+    counts = count_labels(dataset, dataset.items, digests) if kept is None else kept
     labelled_px, class_px = int(counts.sum()), counts.sum(axis=0)
     pixels = pixels_to_draw(
         labelled_px,
@@ -112,7 +115,7 @@ def _check_data(id_: str, config: RunConfig, store: Store | None, table: Table) 
     table.add_row(
         plain(id_), str(len(dataset.items)), f"{labelled_px:,}", f"{pixels:,}", plain(mix)
     )
-    return CheckedData(dataset, digest, pixels)
+    return CheckedData(readable, digest, pixels)
 
 
 def _check_model(
@@ -126,7 +129,7 @@ def _check_model(
         chosen,
         python_path=execution.python_path,
         options=execution.storage_options,
-        n_classes=len(source.dataset.classes) if source is not None else None,
+        n_classes=len(source.readable.dataset.classes) if source is not None else None,
     )
     # Two images, because a network may answer the second otherwise.
     for image in _images(source):
@@ -145,7 +148,8 @@ def _check_model(
 
 def _images(source: CheckedData | None) -> list[NDArray[np.uint8]]:
     if source is not None:
-        return [source.dataset.image(item) for item in source.dataset.items[:2]]
+        dataset = source.readable.dataset
+        return [dataset.image(item) for item in dataset.items[:2]]
     return list(np.random.default_rng(0).integers(0, 256, (2, 128, 192, 3), dtype=np.uint8))
 
 

@@ -52,32 +52,38 @@ def dataset_digest(dataset: Dataset, digests: Iterable[tuple[str, str]]) -> str:
     return digest(canonical_json({"classes": dataset.classes, "items": content}).encode())
 
 
-def count_labels(dataset: Dataset, items: Sequence[Item]) -> NDArray[np.int64]:
+def count_labels(
+    dataset: Dataset, items: Sequence[Item], digests: Sequence[tuple[str, str]] | None = None
+) -> NDArray[np.int64]:
     """Count the labelled pixels of items, decoding images and labels once to see that they can be.
 
     Args:
         dataset: where they belong.
         items: some of its items.
+        digests: see `item_digests`; an item that changed since is refused, for its counts would be
+            kept under another's name.
 
     Returns:
         (items, classes) int64 pixel counts.
 
     Raises:
-        DataError: lists every item that is corrupt, has unknown ids or two sizes.
+        DataError: lists every item that is corrupt, changed, has unknown ids or two sizes.
         StoreError: an item cannot be read.
     """
+    expected = dict(zip(items, digests, strict=True)) if digests is not None else {}
+    return np.stack(_all_or_errors(lambda item: _counted(dataset, item, expected.get(item)), items))
 
-    def count(item: Item) -> NDArray[np.int64]:
-        size_px, class_px = dataset.count(item)
-        image_px = dataset.image(item).shape[:2]
-        if image_px != size_px:
-            raise DataError(
-                f"{item.image} is {image_px[1]}x{image_px[0]} but its label is "
-                f"{size_px[1]}x{size_px[0]}; nothing is resized silently, give both one size"
-            )
-        return class_px
 
-    return np.stack(_all_or_errors(count, items))
+def _counted(dataset: Dataset, item: Item, expected: tuple[str, str] | None) -> NDArray[np.int64]:
+    image_digest, label_digest = expected or (None, None)
+    size_px, class_px = dataset.count(item, label_digest)
+    image_px = dataset.image(item, image_digest).shape[:2]
+    if image_px != size_px:
+        raise DataError(
+            f"{item.image} is {image_px[1]}x{image_px[0]} but its label is "
+            f"{size_px[1]}x{size_px[0]}; nothing is resized silently, give both one size"
+        )
+    return class_px
 
 
 def draw_pixels(
@@ -89,6 +95,7 @@ def draw_pixels(
     repetitions: int,
     seed: int,
     digest_of_dataset: str,
+    label_digests: Sequence[str] | None = None,
 ) -> Sample:
     """Draw all repetitions and find those pixels that fall on some items.
 
@@ -100,6 +107,7 @@ def draw_pixels(
         repetitions: number of draws.
         seed: root seed of the run.
         digest_of_dataset: see `dataset_digest`.
+        label_digests: (all items,) what their masks must still be; none: only their counts.
 
     Returns:
         The drawn pixels of these items.
@@ -118,7 +126,8 @@ def draw_pixels(
         edges = starts[position], ends[position]
         windows = [draw[slice(*np.searchsorted(draw, edges))] - edges[0] for draw in draws]
         if any(window.size for window in windows):
-            parts.append(_located(dataset, position, windows, int(labelled_px[position])))
+            expected = label_digests[position] if label_digests is not None else None
+            parts.append(_located(dataset, position, windows, int(labelled_px[position]), expected))
     return concatenated(parts)
 
 
@@ -142,11 +151,15 @@ def _columns(sample: Sample) -> tuple[NDArray[np.int32], ...]:
 
 
 def _located(
-    dataset: Dataset, position: int, windows: list[NDArray[np.int64]], labelled_px: int
+    dataset: Dataset,
+    position: int,
+    windows: list[NDArray[np.int64]],
+    labelled_px: int,
+    expected_digest: str | None,
 ) -> Sample:
     """Find the pixels of all repetitions in one go through an item's mask."""
     item = dataset.items[position]
-    class_ids = dataset.label(item)
+    class_ids = dataset.label(item, expected_digest)
     if int((class_ids >= 0).sum()) != labelled_px:
         raise DataError(
             f"{item.label}: changed since it was counted; run again when nobody writes to the data "

@@ -12,8 +12,9 @@ from pydantic import Field, field_validator, model_validator
 from otce.dataset_config import DatasetConfig, FolderDataset, ScenesDataset
 from otce.fingerprint import fingerprint
 from otce.model_config import ModelConfig
+from otce.protocols import DEFAULT_PROTOCOLS, refuse_options_that_choose
 from otce.recipe import PRESETS, ClassWeights, FeatureScaling, PresetName, Relaxation, Solver
-from otce.section import PositiveFloat, Section, Seed, Uri
+from otce.section import CodeFolder, PositiveFloat, Section, Seed, Uri
 
 __all__ = [
     "DatasetConfig",
@@ -28,6 +29,7 @@ __all__ = [
 ]
 
 Multiple = Annotated[float, Field(ge=1e-3, le=1e3)]
+Protocol = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9+_.-]*$")]
 
 
 class SamplingConfig(Section):
@@ -82,7 +84,9 @@ class ExecutionConfig(Section):
     """Where objects and tables are kept: a path or any fsspec URI."""
     storage_options: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """fsspec options by protocol, such as `s3: {endpoint_url: ...}`; never secrets."""
-    python_path: tuple[Uri, ...] = (".",)
+    protocols: Annotated[tuple[Protocol, ...], Field(min_length=1)] = DEFAULT_PROTOCOLS
+    """fsspec protocols that data, weights and the store may use, also as links of a chain."""
+    python_path: tuple[CodeFolder, ...] = (".",)
     """Folders in which factories' modules are looked for, before the environment."""
     workers: Annotated[int, Field(ge=1)] | None = None
     """CPUs of a local Ray; by default those of the machine."""
@@ -102,6 +106,12 @@ class ExecutionConfig(Section):
     """Times a piece of work is tried when its failure is a transient one."""
     time_limit_s: PositiveFloat = 3600.0
     """Longest time for one shard or one transport."""
+
+    @field_validator("storage_options")
+    @classmethod
+    def _chooses_no_protocol(cls, options: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        refuse_options_that_choose(options)
+        return options
 
 
 class RunConfig(Section):

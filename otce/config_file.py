@@ -14,8 +14,9 @@ from pydantic import ValidationError
 from otce.config import RunConfig
 from otce.errors import ConfigError, StoreError, StoreUnavailableError
 from otce.files import absolute_uri, read_bytes
+from otce.protocols import DEFAULT_PROTOCOLS
 from otce.section import Section
-from otce.yaml_places import Document, Path, parse, parse_value
+from otce.yaml_places import MOST_BYTES, Document, Path, parse, parse_value
 
 _MOST_PROBLEMS: Final = 100
 _MOST_CHARACTERS: Final = 80
@@ -66,7 +67,8 @@ def check(document: Document, *, name: str = "configuration", folder: str = ".")
     config = None
     refused: Iterable[str] = ()
     try:
-        config = RunConfig.model_validate(document.data, context={"folder": folder})
+        context = {"folder": folder, "protocols": _protocols(document)}
+        config = RunConfig.model_validate(document.data, context=context)
     except ValidationError as error:
         refused = (_explain(document, dict(detail)) for detail in error.errors())
     found = chain(document.problems, _dangling_names(document), refused)
@@ -82,9 +84,20 @@ def check(document: Document, *, name: str = "configuration", folder: str = ".")
     return config
 
 
+def _protocols(document: Document) -> Iterable[str]:
+    """Allowed protocols; they are wanted before they are checked, as every URI is checked by them.
+
+    What is no list of names allows nothing more than the default, and is refused by its own field.
+    """
+    execution = document.data.get("execution")
+    chosen = execution.get("protocols") if isinstance(execution, dict) else None
+    is_list = isinstance(chosen, list) and all(isinstance(name, str) for name in chosen)
+    return chosen if is_list and chosen else DEFAULT_PROTOCOLS
+
+
 def _read(location: str) -> bytes:
     try:
-        return read_bytes(location)
+        return read_bytes(location, most_bytes=MOST_BYTES)
     except StoreUnavailableError:
         raise
     except StoreError as error:

@@ -44,6 +44,9 @@ class ImageFiles(Section):
     """Most items, drawn by `seed` from what `every` left; fewer are taken whole."""
     seed: Seed = 0
     """Root of that draw, which depends on it and on the ids alone."""
+    max_bad_items: Annotated[int, Field(ge=0)] = 0
+    """Most items that are left out because a file of theirs is corrupt; with more it is an error.
+    Above 0 each start decodes the data set once more, to know its items before it names them."""
     max_image_px: Annotated[int, Field(ge=1)] = 64_000_000
     """Larger images are refused before they are decoded, larger files before they are read."""
 

@@ -22,6 +22,10 @@ class DataError(OtceError):
     """A data set cannot be read or sampled as configured."""
 
 
+class CorruptDataError(DataError):
+    """A file of a data set is not what its name says; `max_bad_items` may leave its item out."""
+
+
 class ModelError(OtceError):
     """A source model cannot be loaded, tapped or trusted."""
 

@@ -27,6 +27,7 @@ _EXTRAS: Final = {
     "gcs": "gcs",
     "az": "azure",
     "abfs": "azure",
+    "abfss": "azure",
 }
 # Another writer's new object would stay invisible behind a cached listing.
 _DEFAULT_OPTIONS: Final[StorageOptions] = {key: {"use_listings_cache": False} for key in _EXTRAS}

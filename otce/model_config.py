@@ -21,7 +21,8 @@ _FORMS: Final[dict[str, tuple[str, str]]] = {
     "torchscript": (r".+", "<uri>"),
     "python": (r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", "<module>:<function>"),
 }
-_HUB: Final = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*@[\w-][\w./-]*")
+# A revision becomes part of paths in the hub's cache; git has none with two dots either.
+_HUB: Final = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*@(?!.*\.\.)[\w-][\w./-]*")
 _FILES: Final = ("export", "onnx", "torchscript")
 _FOUR_GIB: Final = 1 << 32
 

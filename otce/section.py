@@ -6,18 +6,27 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
 from otce.files import absolute_uri
+from otce.protocols import DEFAULT_PROTOCOLS, refuse_others
 
 
 def resolved(uri: str, info: ValidationInfo) -> str:
-    """Make a URI absolute.
+    """Make a URI absolute, and refuse one whose protocols are not allowed.
 
     Args:
         uri: path or fsspec URI, relative ones relative to the configuration file.
-        info: its context holds the folder of that file.
+        info: its context holds the folder of that file, and the allowed protocols.
 
     Returns:
         An absolute path or a URI.
+
+    Raises:
+        ValueError: a protocol is not allowed.
     """
+    allowed = (info.context or {}).get("protocols", DEFAULT_PROTOCOLS)
+    return refuse_others(_absolute(uri, info), allowed)
+
+
+def _absolute(uri: str, info: ValidationInfo) -> str:
     return absolute_uri(uri, (info.context or {}).get("folder", "."))
 
 
@@ -31,8 +40,10 @@ def below_root(path: str) -> str:
         The same path.
 
     Raises:
-        ValueError: it is absolute or leads upwards.
+        ValueError: it is absolute, leads upwards, or would be read as a chain of addresses.
     """
+    if "::" in path:
+        raise ValueError(f"{path} would be read as another address; write a path without ::")
     if posixpath.normpath(path).startswith(("/", "..")):
         raise ValueError(f"{path} is not below the root of the layout; write a path that is")
     return path
@@ -40,6 +51,8 @@ def below_root(path: str) -> str:
 
 Uri = Annotated[str, Field(min_length=1), AfterValidator(resolved)]
 """A path or fsspec URI; relative paths are relative to the configuration file."""
+CodeFolder = Annotated[str, Field(min_length=1), AfterValidator(_absolute)]
+"""A folder of Python modules; no protocols are asked for, as it matters to trusted models only."""
 PathBelowRoot = Annotated[str, Field(min_length=1), AfterValidator(below_root)]
 """A path below the root of a data set."""
 Pattern = Annotated[str, Field(pattern=r"^[^*]*\*[^*]*$"), AfterValidator(below_root)]

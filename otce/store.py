@@ -30,6 +30,9 @@ from otce.fingerprint import digest
 _DIGEST_KEY: Final = "otce.sha256"
 _DIGEST_MARK: Final = _DIGEST_KEY.encode() + b"\x18\x40"  # Thrift: a string of 64 bytes follows
 _NO_DIGEST: Final = "0" * 64
+# Small files can unpack to anything: whoever writes to the bucket must not fill our memory.
+_MOST_DECODED_BYTES: Final = 1 << 33
+_ROWS_AT_ONCE: Final = 4096
 
 
 def encode_table(table: pa.Table) -> bytes:
@@ -58,6 +61,21 @@ def _with_digest(data: bytes, text: bytes) -> bytes:
 def _is_whole(data: bytes) -> bool:
     whole = _with_digest(data, _NO_DIGEST.encode())
     return _DIGEST_MARK in data and _with_digest(whole, digest(whole).encode()) == data
+
+
+def _decoded(data: bytes, where: str) -> pa.Table:
+    """Decode a Parquet file piece by piece, to stop when it becomes more than it may."""
+    file = pq.ParquetFile(BytesIO(data), page_checksum_verification=True)
+    batches, n_bytes = [], 0
+    for batch in file.iter_batches(_ROWS_AT_ONCE):
+        batches.append(batch)
+        n_bytes += batch.nbytes
+        if n_bytes > _MOST_DECODED_BYTES:
+            raise StoreError(
+                f"{where} has {len(data)} bytes that unpack to more than {_MOST_DECODED_BYTES}; "
+                "delete it and run again"
+            )
+    return pa.Table.from_batches(batches, file.schema_arrow).combine_chunks()
 
 
 def _completed(table: pa.Table, schema: pa.Schema) -> pa.Table:
@@ -163,7 +181,7 @@ class Store:
             The table; columns that `otce.tables` added after it was written are null.
 
         Raises:
-            StoreError: absent, damaged, or written with other columns.
+            StoreError: absent, damaged, too large once decoded, or written with other columns.
         """
         data = self.get(key)
         if not _is_whole(data):
@@ -172,7 +190,7 @@ class Store:
                 "again"
             )
         try:
-            table = pq.read_table(BytesIO(data), page_checksum_verification=True)
+            table = _decoded(data, f"{self.uri}/{key}")
         except (OSError, pa.ArrowException) as error:
             raise StoreError(
                 f"{self.uri}/{key} is damaged ({error}); delete it and run again"

@@ -17,7 +17,7 @@ Path = tuple[str, ...]
 _Visit = tuple[Path, yaml.Node, bool]
 """Path, node that says where it stands, whether it is the first of its name in its mapping."""
 
-_MAX_BYTES: Final = 1 << 20
+MOST_BYTES: Final = 1 << 20
 _MAX_NODES: Final = 100_000
 _MAX_DEPTH: Final = 40
 _MAX_DIGITS: Final = 100
@@ -93,8 +93,8 @@ def parse_value(text: str, name: str) -> Any:
 
 
 def _load(text: bytes, name: str) -> tuple[Any, list[_Visit]]:
-    if len(text) > _MAX_BYTES:
-        raise ConfigError(f"{name} has {len(text)} bytes; a configuration has at most {_MAX_BYTES}")
+    if len(text) > MOST_BYTES:
+        raise ConfigError(f"{name} has {len(text)} bytes; a configuration has at most {MOST_BYTES}")
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()

@@ -1,8 +1,8 @@
 """List a data set, count its labels once and draw its pixels."""
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from otce import tables
+from otce.bad_items import open_readable
 from otce.census import concatenated, count_labels, dataset_digest, draw_pixels, item_digests
 from otce.config import DatasetConfig, RunConfig
 from otce.counts import keep_counts, kept_counts
@@ -36,6 +37,8 @@ class Listed:
         digest: digest of the whole.
         classes: class names.
         notes: what was left out, in words.
+        label_digests: digest of each item's label; none: not known, and not checked.
+        left_out: what is wrong with each corrupt item that was left out, by id.
     """
 
     id: str
@@ -45,6 +48,21 @@ class Listed:
     digest: str
     classes: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    label_digests: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+    def digests(self, positions: range) -> list[tuple[str, str]] | None:
+        """Digests of some items' images and labels.
+
+        Args:
+            positions: of the items.
+
+        Returns:
+            (image digest, label digest) of each; None when labels' are not known.
+        """
+        if not self.label_digests:
+            return None
+        return [(self.image_digests[n], self.label_digests[n]) for n in positions]
 
 
 @dataclass(frozen=True)
@@ -77,7 +95,8 @@ def list_dataset(dataset_id: str, config: RunConfig) -> Listed:
         OtceError: it cannot be listed or read.
     """
     chosen = config.datasets[dataset_id]
-    dataset = open_dataset(chosen, config.execution.storage_options)
+    readable = open_readable(chosen, config.execution.storage_options)
+    dataset = readable.dataset
     digests = item_digests(dataset, dataset.items)
     return Listed(
         id=dataset_id,
@@ -86,7 +105,9 @@ def list_dataset(dataset_id: str, config: RunConfig) -> Listed:
         image_digests=tuple(image for image, _ in digests),
         digest=dataset_digest(dataset, digests),
         classes=dataset.classes,
-        notes=dataset.notes,
+        notes=readable.notes,
+        label_digests=tuple(label for _, label in digests),
+        left_out=readable.left_out,
     )
 
 
@@ -168,7 +189,9 @@ def _counts(listed: Listed, config: RunConfig, store: Store, window: Window) -> 
     parts = _over_shards(
         window,
         shards,
-        lambda s: _count_shard.remote(chosen, options, listed.items[s.start : s.stop]),
+        lambda s: _count_shard.remote(
+            chosen, options, listed.items[s.start : s.stop], listed.digests(s)
+        ),
     )
     counts_px: NDArray[np.int64] = np.concatenate(parts)
     keep_counts(counts_px, listed.items, listed.digest, store)
@@ -192,6 +215,7 @@ def _draw(
         "repetitions": config.sampling.repetitions,
         "seed": config.seed,
         "digest_of_dataset": listed.digest,
+        "label_digests": listed.label_digests or None,
     }
     parts = _over_shards(
         window,
@@ -230,9 +254,12 @@ def _over_shards(window: Window, shards: list[range], submit: Callable[[range], 
 
 @ray.remote(max_retries=0, num_cpus=1)
 def _count_shard(
-    config: DatasetConfig, options: StorageOptions, items: tuple[Item, ...]
+    config: DatasetConfig,
+    options: StorageOptions,
+    items: tuple[Item, ...],
+    digests: list[tuple[str, str]] | None,
 ) -> NDArray[np.int64]:
-    return count_labels(open_dataset(config, options, items), items)
+    return count_labels(open_dataset(config, options, items), items, digests)
 
 
 @ray.remote(max_retries=0, num_cpus=1)

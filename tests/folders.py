@@ -59,10 +59,12 @@ class Place:
                 write_bytes(f"{self.uri}/{name}", data, self.options)
         return self
 
-    def open(self, **fields):
+    def config(self, **fields):
         fields = {"images": "i/*.png", "labels": "l/*.png", "classes": CLASSES} | fields
-        config = FolderDataset(layout=f"folder:{self.uri}", **fields)
-        return open_dataset(config, self.options)
+        return FolderDataset(layout=f"folder:{self.uri}", **fields)
+
+    def open(self, **fields):
+        return open_dataset(self.config(**fields), self.options)
 
     def digest(self, **fields):
         dataset = self.open(**fields)

@@ -44,11 +44,13 @@ class Dataset(Protocol):
     def image(self, item: Item, expected_digest: str | None = None) -> NDArray[np.uint8]:
         """Read an image, (H, W, 3) RGB; a digest other than the expected one is a `DataError`."""
 
-    def label(self, item: Item) -> NDArray[np.int16]:
-        """Read a label mask, (H, W), class ids and -1 where ignored."""
+    def label(self, item: Item, expected_digest: str | None = None) -> NDArray[np.int16]:
+        """Read a label mask, (H, W), class ids and -1 where ignored; digests as in `image`."""
 
-    def count(self, item: Item) -> tuple[tuple[int, int], NDArray[np.int64]]:
-        """Count a label mask: height and width, and (classes,) labelled pixels."""
+    def count(
+        self, item: Item, expected_digest: str | None = None
+    ) -> tuple[tuple[int, int], NDArray[np.int64]]:
+        """Count a label mask: height and width, (classes,) labelled pixels; digests as above."""
 
 
 def open_dataset(

@@ -15,7 +15,7 @@ from PIL.Image import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
-from otce.errors import DataError
+from otce.errors import CorruptDataError, DataError
 
 _ORIENTATION: Final = 0x0112
 _IMAGE_MODES: Final = {"RGB", "L", "P", "RGBA", "LA", "CMYK", "1"}
@@ -49,7 +49,8 @@ def decode_image(data: bytes, where: str, *, max_px: int) -> NDArray[np.uint8]:
         (H, W, 3) uint8, RGB; grey is repeated, alpha dropped, CMYK converted.
 
     Raises:
-        DataError: corrupt, too large, 16 bits a channel, or turned by its EXIF orientation.
+        CorruptDataError: neither a JPEG nor a PNG image, or a broken one.
+        DataError: too large, 16 bits a channel, or turned by its EXIF orientation.
     """
     image = _open(data, where, max_px)
     if image.mode not in _IMAGE_MODES or ";16" in _stored_as(image):
@@ -79,8 +80,9 @@ def decode_label(data: bytes, where: str, *, max_px: int) -> NDArray[np.unsigned
         (H, W) uint8 or uint16, the values as they are in the file.
 
     Raises:
-        DataError: corrupt, too large, a colour image, a JPEG (which changes values), or grey of 2
-            or 4 bits (of which programs disagree whether values are ids or shares of white).
+        CorruptDataError: no PNG image, or a broken one.
+        DataError: too large, a colour image, a JPEG (which changes values), or grey of 2 or 4 bits
+            (of which programs disagree whether values are ids or shares of white).
     """
     values = np.asarray(_label(data, where, max_px))
     return values.astype(np.uint8) if values.dtype == np.bool_ else values
@@ -131,14 +133,16 @@ def _label(data: bytes, where: str, max_px: int) -> Image:
 def _open(data: bytes, where: str, max_px: int) -> Image:
     opener = next((kind for magic, kind in _FORMATS.items() if data.startswith(magic)), None)
     if opener is None:
-        raise DataError(
+        raise CorruptDataError(
             f"{where}: {len(data)} bytes that are neither a JPEG nor a PNG image; convert or "
             "replace it"
         )
     try:
         image: Image = opener(BytesIO(data))
     except _BROKEN as error:
-        raise DataError(f"{where}: no image can be read from it ({error}); replace it") from error
+        raise CorruptDataError(
+            f"{where}: no image can be read from it ({error}); replace it"
+        ) from error
     width, height = image.size
     if width * height > max_px:
         raise DataError(
@@ -158,5 +162,5 @@ def _loaded(image: Image, where: str) -> Image:
         image.load()
         image.getexif()
     except _BROKEN as error:
-        raise DataError(f"{where}: the image is corrupt ({error}); replace it") from error
+        raise CorruptDataError(f"{where}: the image is corrupt ({error}); replace it") from error
     return image

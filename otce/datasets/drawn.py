@@ -39,13 +39,17 @@ class DrawnScenes:
         del expected_digest
         return scenes.draw_scene(self._city, self._index(item), self._size_px)[0]
 
-    def label(self, item: Item) -> NDArray[np.int16]:
+    def label(self, item: Item, expected_digest: str | None = None) -> NDArray[np.int16]:
         """Draw the label mask; see `Dataset.label`."""
+        del expected_digest
         label = scenes.draw_scene(self._city, self._index(item), self._size_px)[1]
         return np.where(label == scenes.VOID, np.int16(-1), label.astype(np.int16))
 
-    def count(self, item: Item) -> tuple[tuple[int, int], NDArray[np.int64]]:
+    def count(
+        self, item: Item, expected_digest: str | None = None
+    ) -> tuple[tuple[int, int], NDArray[np.int64]]:
         """Count the drawn mask; see `Dataset.count`."""
+        del expected_digest
         label = self.label(item)
         class_px = np.bincount(label[label >= 0], minlength=len(self.classes))
         return (label.shape[0], label.shape[1]), class_px.astype(np.int64)

@@ -76,27 +76,26 @@ class ImageDataset:
 
     def digests(self, item: Item) -> tuple[str, str]:
         """Hash the two files; see `Dataset.digests`."""
-        image, label = (digest(self._read(name)) for name in (item.image, item.label))
-        return image, fingerprint([label, self._rule(item).fingerprint])
+        image, label = (self._read(name) for name in (item.image, item.label))
+        return digest(image), self._label_digest(item, label)
 
     def image(self, item: Item, expected_digest: str | None = None) -> NDArray[np.uint8]:
         """Read an image; see `Dataset.image`."""
         data = self._read(item.image)
-        if expected_digest is not None and digest(data) != expected_digest:
-            raise DataError(
-                f"{item.image}: changed since its labels were counted; run again when nobody "
-                "writes to the data set"
-            )
+        _refuse_change(item.image, digest(data), expected_digest)
         return decode_image(data, item.image, max_px=self._config.max_image_px)
 
-    def label(self, item: Item) -> NDArray[np.int16]:
+    def label(self, item: Item, expected_digest: str | None = None) -> NDArray[np.int16]:
         """Read a label mask; see `Dataset.label`."""
-        raw = decode_label(self._read(item.label), item.label, max_px=self._config.max_image_px)
+        data = self._read_label(item, expected_digest)
+        raw = decode_label(data, item.label, max_px=self._config.max_image_px)
         return self._rule(item).class_ids(raw, item.label)
 
-    def count(self, item: Item) -> tuple[tuple[int, int], NDArray[np.int64]]:
+    def count(
+        self, item: Item, expected_digest: str | None = None
+    ) -> tuple[tuple[int, int], NDArray[np.int64]]:
         """Count a label mask; see `Dataset.count`."""
-        data = self._read(item.label)
+        data = self._read_label(item, expected_digest)
         size_px, value_px = count_values(data, item.label, max_px=self._config.max_image_px)
         return size_px, self._rule(item).class_px(value_px, item.label)
 
@@ -123,5 +122,21 @@ class ImageDataset:
         patterns = self._layout.label_patterns
         return self._rules[next((p for p in patterns if fits(p, path)), patterns[-1])]
 
+    def _read_label(self, item: Item, expected_digest: str | None) -> bytes:
+        data = self._read(item.label)
+        if expected_digest is not None:
+            _refuse_change(item.label, self._label_digest(item, data), expected_digest)
+        return data
+
+    def _label_digest(self, item: Item, data: bytes) -> str:
+        return fingerprint([digest(data), self._rule(item).fingerprint])
+
     def _read(self, uri: str) -> bytes:
         return read_bytes(uri, self._options)
+
+
+def _refuse_change(where: str, found: str, expected: str | None) -> None:
+    if expected not in (None, found):
+        raise DataError(
+            f"{where}: changed since the data set was listed; run again when nobody writes to it"
+        )

@@ -87,8 +87,12 @@ class Pairing:
             Item(id=id_, image=join(self._root, image), label=join(self._root, label))
             for id_, (image, label) in sorted(pairs.items())
         )
-        note = f"{len(bad)} known bad frames left out: {listing(bad)}"
-        return Found(tuple(items), (note,) if bad else ())
+        spare = self._spare_labels(pairs, sizes) if layout.file_list is None else []
+        notes = {
+            f"{len(bad)} known bad frames left out: {listing(bad)}": bad,
+            f"{len(spare)} labels without an image left out: {listing(spare)}": spare,
+        }
+        return Found(tuple(items), tuple(note for note, names in notes.items() if names))
 
     def _sizes(self, patterns: Iterable[str]) -> dict[str, int]:
         """Sizes in bytes of the files below the folders of patterns, by path below the root."""
@@ -136,6 +140,22 @@ class Pairing:
             )
         )
         return image, label
+
+    def _spare_labels(
+        self, pairs: Mapping[str, tuple[str, str]], sizes: Mapping[str, int]
+    ) -> list[str]:
+        """Paths of masks that no image has, of the wanted parts."""
+        layout = self._layout
+        used = {path for pair in pairs.values() for path in pair}
+        spare = []
+        for path in sizes.keys() - used:
+            ids = [id_ for p in layout.label_patterns if (id_ := _id(p, path)) is not None]
+            is_image = any(_id(pattern, path) is not None for pattern in layout.images)
+            wanted = ids and (not layout.parts or layout.part_of(ids[0]) in layout.parts)
+            # One image may have masks of several kinds, of which the first is taken.
+            if wanted and not is_image and not {*ids} & (pairs.keys() | layout.known_bad):
+                spare.append(path)
+        return sorted(spare)
 
     def _refuse_missing(
         self, pairs: Mapping[str, tuple[str, str]], sizes: Mapping[str, int]

@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import torch
@@ -93,7 +93,7 @@ def _onnx(program: bytes, uri: str) -> tuple[nn.Module, Sequence[Any]]:
     onnx = library("onnx", "onnx")
     converter = library("onnx2torch", "onnx")
     model = onnx.load_model_from_string(program)
-    outside = [t.name for t in _tensors(model.graph) if t.data_location == t.EXTERNAL]
+    outside = [t.name for t in _tensors(model, onnx.TensorProto) if t.data_location == t.EXTERNAL]
     if outside:
         # A path out of the model's folder would be read with the user's rights.
         raise ModelError(
@@ -109,15 +109,18 @@ def _onnx(program: bytes, uri: str) -> tuple[nn.Module, Sequence[Any]]:
     return converter.convert(model), shape
 
 
-def _tensors(graph: Any) -> list[Any]:
-    """All tensors that a graph holds: initializers and constants, in inner graphs too."""
-    found = list(graph.initializer)
-    for node in graph.node:
-        for attribute in node.attribute:
-            found += [attribute.t, *attribute.tensors]
-            for inner in [attribute.g, *attribute.graphs]:
-                found += _tensors(inner)
-    return found
+def _tensors(message: Any, kind: type) -> Iterator[Any]:
+    """All tensors that a message of ONNX holds, wherever its format lets one stand.
+
+    Graphs nest in attributes, and tensors stand in sparse ones, functions and training steps too.
+    """
+    if isinstance(message, kind):
+        yield message
+        return
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for inner in (value,) if hasattr(value, "ListFields") else value:
+                yield from _tensors(inner, kind)
 
 
 def _torchscript(program: bytes) -> tuple[nn.Module, Sequence[Any]]:

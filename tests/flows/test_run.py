@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from tests.folders import Place, pair
 from tests.zoo import otce, write_zoo, zoo_config
 
 RUN = Path("store/runs/test")
@@ -98,17 +99,25 @@ def test_an_identical_run_computes_nothing_and_leaves_equal_bytes(again, prefect
     assert {p: p.read_bytes() for p in (again / "store").rglob("*.parquet")} == before
 
 
-def test_a_new_model_and_a_new_target_cost_only_their_own_pairs(again, prefect_api):
+def test_a_new_model_and_new_targets_cost_only_their_own_pairs(again, prefect_api):
     before = scores_written(again)
     config = zoo_config(models=4)
     config["datasets"]["ember"] = {"layout": "scenes:ember", "count": 6, "size_px": [48, 64]}
-    config["targets"].append("ember")
+    bay = {"layout": "folder:bay", "images": "i/*.png", "labels": "l/*.png", "max_bad_items": 1}
+    config["datasets"]["bay"] = bay | {"classes": ["road", "sky", "tree"]}
+    Place(str(again / "bay"), {}).write(pair("a"), pair("b"), {"i/b.png": b"no image"})
+    config["targets"] += ["ember", "bay"]
     path = write_zoo(again, config)
     code, output = otce("run", path, log=again / "log", env=prefect_api)
     assert code == 0, output
-    # Of 4 x 3 pairs, 3 x 2 were there.
-    assert "6 pairs computed, 6 reused, 0 failed" in output
+    # Of 4 x 4 pairs, 3 x 2 were there.
+    assert "10 pairs computed, 6 reused, 0 failed" in output
     assert before < scores_written(again)
+    assert "bay: 1 corrupt items left out: b" in output
+    told = json.loads((again / RUN / "manifest.json").read_text())["datasets"]["bay"]
+    assert (told["items"], told["notes"]) == (1, ["1 corrupt items left out: b"])
+    assert "i/b.png: 8 bytes that are neither" in told["left_out"]["b"]
+    assert "1 corrupt items left out: b" in (again / RUN / "report.html").read_text()
 
 
 def test_what_cannot_be_scored_is_a_failure_row_and_exit_code_1(again, prefect_api):

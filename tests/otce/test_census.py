@@ -136,7 +136,7 @@ def test_counting_names_every_bad_item(n_bad):
 
 def test_an_image_of_another_size_than_its_label_is_refused(monkeypatch):
     dataset = Patches(masks(6, [(4, 6)]))
-    monkeypatch.setattr(dataset, "image", lambda _: np.zeros((8, 12, 3), np.uint8))
+    monkeypatch.setattr(dataset, "image", lambda *_: np.zeros((8, 12, 3), np.uint8))
     message = "patch-000.jpg is 12x8 but its label is 6x4; nothing is resized silently"
     with pytest.raises(DataError, match=message):
         count_labels(dataset, dataset.items)

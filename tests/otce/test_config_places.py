@@ -88,7 +88,7 @@ def test_a_path_to_the_file_may_be_relative(tmp_path, monkeypatch):
 
 
 def test_a_file_in_the_root_folder_has_a_folder(monkeypatch):
-    monkeypatch.setattr("otce.config_file.read_bytes", lambda _: GOOD.encode())
+    monkeypatch.setattr("otce.config_file.read_bytes", lambda *_, **__: GOOD.encode())
     assert load_config("/run.yaml").execution.store == "/otce-store"
 
 
@@ -112,7 +112,8 @@ def test_relative_uris_are_relative_to_a_file_in_any_store(store_uri, store_opti
         monkeypatch.setenv("AWS_ENDPOINT_URL", store_options["s3"]["endpoint_url"])
     uri = f"{store_uri}/{uuid.uuid4().hex}/runs"
     write_bytes(f"{uri}/run.yaml", GOOD.encode(), store_options)
-    config = load_config(f"{uri}/run.yaml", ["execution.store=../store"])
+    allowed = "execution.protocols=[file, s3, memory]"
+    config = load_config(f"{uri}/run.yaml", ["execution.store=../store", allowed])
     assert config.datasets["city"].layout == f"folder:{uri}/data/city"
     assert config.models["net"].weights == f"{uri}/weights/net.safetensors"
     assert config.execution.store == f"{uri.rpartition('/')[0]}/store"
@@ -126,7 +127,7 @@ def test_a_missing_file_is_a_wrong_configuration(tmp_path):
 
 
 def test_a_store_that_does_not_answer_is_no_wrong_configuration(monkeypatch):
-    def no_answer(_):
+    def no_answer(_, **__):
         raise StoreUnavailableError("no answer")
 
     monkeypatch.setattr("otce.config_file.read_bytes", no_answer)

@@ -66,7 +66,17 @@ def test_an_unknown_kind_is_refused_with_all_forms(reference):
         made(reference)
 
 
-@pytest.mark.parametrize("reference", ["hf:../org/name", "hf:./org/name@main", "hf:/org/name"])
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "hf:../org/name",
+        "hf:./org/name@main",
+        "hf:/org/name",
+        "hf:org/name@a/../../../refs",
+        "hf:org/name@..",
+        "hf:org/../name@main",
+    ],
+)
 def test_a_path_is_no_name_on_the_hub(reference):
     assert not made(reference).is_on_hub
     assert made(reference).name.startswith("/")

@@ -88,3 +88,14 @@ def test_shards_change_neither_counts_nor_draws(place, store, tmp_path):
     assert same(whole.sample, cut.sample)
     [kept] = store.names("counts")
     assert store.get(f"counts/{kept}") == other.get(f"counts/{kept}")
+
+
+@pytest.mark.parametrize("changed", ["i/1.png", "l/1.png"])
+def test_nothing_is_stored_of_a_data_set_that_changed_after_it_was_listed(place, store, changed):
+    """B16: its counts would have been kept under the digest of what it was before."""
+    config = run_config(place)
+    listed = list_dataset.fn("city", config)
+    place.write({changed: png(photo(9)) if changed.startswith("i") else png(mask(9))})
+    with pytest.raises(DataError, match=f"{changed}: changed since the data set was listed"):
+        take_census.fn(listed, config, store, Window(2, attempts=1, time_limit_s=60))
+    assert store.names("") == []
