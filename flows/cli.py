@@ -1,4 +1,4 @@
-"""The command line: `otce run | validate | ls | report`.
+"""The command line: `otce run | validate | signature | ls | report`.
 
 Exit codes: 0 all scored, 1 some pairs failed, 2 configuration or usage, 3 store or cluster
 unreachable, 130 interrupted. Heavy libraries are imported by the command that needs them, after its
@@ -93,6 +93,30 @@ def validate(config: str, *, overrides: _SET = None) -> int:
         )
     console.print(f"{len(problems)} problems" if problems else "ready to run")
     return WRONG_INPUT if problems else OK
+
+
+@app.command
+def signature(config: str, model: str, file: str, *, overrides: _SET = None) -> int:
+    """Write the source side of a model, as a run kept it, to one file to go with its weights.
+
+    Args:
+        config: YAML file, a path or any fsspec URI.
+        model: id of the model.
+        file: what to write, a path or any fsspec URI.
+        overrides: changes to the configuration.
+    """
+    from flows.export import export_signature  # noqa: PLC0415
+    from otce.config_file import load_config  # noqa: PLC0415
+
+    contents, n_bytes = export_signature(load_config(config, overrides or ()), model, file)
+    Console().print(
+        f"{file}: {len(contents.repetitions)} draws of the source side of {model} on "
+        f"{contents.signature.source}, {contents.feature_dim} dimensions, {n_bytes:,} bytes",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+    return OK
 
 
 @app.command

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import Any, Final
 
 from otce.config import RunConfig
-from otce.identity import ModelIdentity
+from otce.identity import Signature
 from tasks.census import Census, Listed
 
 _VERSIONS: Final = ("otce", "torch", "POT", "numpy", "pyarrow", "ray", "prefect")
@@ -17,7 +17,7 @@ def manifest(
     config: RunConfig,
     listed: Mapping[str, Listed],
     censuses: Mapping[str, Census],
-    identities: Mapping[str, ModelIdentity],
+    sides: Mapping[str, Signature],
     counts: Mapping[str, int],
     started: datetime,
 ) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def manifest(
         config: the run.
         listed: data sets whose content is known, by id.
         censuses: those whose labels are counted.
-        identities: digests of the models, by id.
+        sides: source sides by model, with the models' digests.
         counts: pairs in all, computed, reused and failed.
         started: when it began.
 
@@ -58,7 +58,7 @@ def manifest(
             for id_, data in listed.items()
         },
         "models": {
-            id_: model.model_dump(mode="json") | _identity(identities.get(id_))
+            id_: model.model_dump(mode="json") | _side(sides.get(id_))
             for id_, model in config.models.items()
         },
     }
@@ -70,11 +70,13 @@ def _counts(census: Census | None) -> dict[str, Any]:
     return {"class_px": list(census.class_px), "labelled_px": sum(census.class_px)}
 
 
-def _identity(identity: ModelIdentity | None) -> dict[str, Any]:
-    if identity is None:
+def _side(side: Signature | None) -> dict[str, Any]:
+    if side is None:
         return {"weights_digest": None}
     return {
-        "weights_digest": identity.weights_digest,
-        "code_digest": identity.code_digest,
-        "preprocessing": identity.preprocessing.model_dump(mode="json"),
+        "weights_digest": side.weights_digest,
+        "code_digest": side.code_digest,
+        "preprocessing": side.preprocessing.model_dump(mode="json"),
+        "source_digest": side.source_digest,
+        "source_classes": list(side.classes),
     }

@@ -1,43 +1,139 @@
-"""What is to be done: data sets listed, models identified, pairs named."""
+"""What is to be done: data sets listed, source sides described, pairs named."""
 
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from prefect.futures import PrefectFuture
 
 from flows.progress import Progress
+from flows.sources import Described, kept_sources, over_models, pinned_only, source_side
 from otce.config import RunConfig
 from otce.errors import DataError, OtceError
-from otce.identity import ModelIdentity, pair_fingerprint
-from otce.zoo import model_identity
+from otce.identity import Signature, pair_fingerprint
+from otce.store import Store
 from tasks.census import Listed, list_dataset
 from tasks.retry import explained
 from tasks.score import failure_row
 
 Pair = tuple[str, str]
 """Ids of a model and a target."""
+Needs = Mapping[Pair, tuple[str, ...]]
+"""Ids of the data sets without which a pair cannot be scored."""
 _T = TypeVar("_T")
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """What is known before any Ray is started.
+
+    Attributes:
+        listed: data sets whose content was read, by id.
+        names: fingerprints of the pairs that can be scored.
+        sides: source sides by model.
+        kept: URIs of the draws of the models to score whose source side needs no images.
+        todo: names of the pairs that the store does not hold.
+        reused: number of pairs that it holds.
+        failures: rows of the pairs that cannot be scored.
+    """
+
+    listed: dict[str, Listed]
+    names: dict[Pair, str]
+    sides: dict[str, Signature]
+    kept: dict[str, tuple[str, ...]]
+    todo: dict[Pair, str]
+    reused: int
+    failures: list[dict[str, Any]]
+
+
+def prepare(config: RunConfig, described: Described, store: Store, progress: Progress) -> Prepared:
+    """List, identify, and find out what the store lacks.
+
+    A source that is pinned to a digest is read last, and only for models whose draws are not kept.
+
+    Args:
+        config: the run.
+        described: what signature files hold, by model.
+        store: where scores and draws are kept.
+        progress: told of each data set.
+
+    Returns:
+        What is to be done, and with what.
+
+    Raises:
+        StoreError: the store does not answer.
+    """
+    listed, failures = list_datasets(config, first_needs(config), progress)
+    known = [pair for pair in config.pairs if pair not in lost_pairs(failures)]
+    names, sides, problems = identify(config, known, listed, described)
+    present = set(store.names("scores"))
+    todo = {pair: name for pair, name in names.items() if f"{name}.parquet" not in present}
+    kept = kept_sources(config, sides, dict.fromkeys(model for model, _ in todo), store)
+    late = {
+        (model, target): (sides[model].source,)
+        for model, target in todo
+        if model not in kept and sides[model].source not in listed
+    }
+    read, unread = list_datasets(config, late, progress)
+    lost = lost_pairs(unread)
+    return Prepared(
+        listed=listed | read,
+        names=names,
+        sides=sides,
+        kept=kept,
+        todo={pair: name for pair, name in todo.items() if pair not in lost},
+        reused=len(names) - len(todo),
+        failures=failures + problems + unread,
+    )
+
+
+def lost_pairs(failures: Iterable[Mapping[str, Any]]) -> set[Pair]:
+    """Name the pairs that have no score.
+
+    Args:
+        failures: rows of the failures table.
+
+    Returns:
+        Ids of models and targets.
+    """
+    return {(row["source_model"], row["target_dataset"]) for row in failures}
+
+
+def first_needs(config: RunConfig) -> Needs:
+    """Say which data sets are read before anything is known of the store.
+
+    Args:
+        config: the run.
+
+    Returns:
+        By pair its target, and its source unless a file or a pinned digest stands for it.
+    """
+    later = pinned_only(config)
+    return {
+        (model, target): (target,)
+        if config.models[model].signature or config.models[model].source in later
+        else (target, str(config.models[model].source))
+        for model, target in config.pairs
+    }
+
+
 def list_datasets(
-    config: RunConfig, progress: Progress
+    config: RunConfig, needs: Needs, progress: Progress
 ) -> tuple[dict[str, Listed], list[dict[str, Any]]]:
     """List every data set that a pair needs.
 
     Args:
         config: the run.
+        needs: of the pairs.
         progress: told of each, and of what was left out.
 
     Returns:
         Those that could be read, by id, and failure rows of the pairs that need the others.
     """
-    needed = dict.fromkeys(
-        id_ for model, target in config.pairs for id_ in (config.models[model].source, target)
-    )
+    needed = dict.fromkeys(id_ for ids in needs.values() for id_ in ids)
     progress.expect("data sets", len(needed))
     futures = {id_: list_dataset.submit(id_, config) for id_ in needed}
-    found, failures = gathered(futures, config, config.pairs, lambda: progress.advance("data sets"))
+    found, failures = gathered(futures, needs, lambda: progress.advance("data sets"))
     for id_, data in found.items():
         for note in (*data.notes, *data.left_out.values()):
             progress.say(f"{id_}: {note}")
@@ -45,17 +141,13 @@ def list_datasets(
 
 
 def gathered(
-    futures: Mapping[str, PrefectFuture[_T]],
-    config: RunConfig,
-    pairs: Iterable[Pair],
-    advance: Callable[[], None],
+    futures: Mapping[str, PrefectFuture[_T]], needs: Needs, advance: Callable[[], None]
 ) -> tuple[dict[str, _T], list[dict[str, Any]]]:
     """Wait for one task a data set; its failure is the failure of the pairs that need it.
 
     Args:
         futures: of the tasks, by data set id.
-        config: the run.
-        pairs: (model, target) ids that are to be scored.
+        needs: of the pairs that are to be scored.
         advance: called for each.
 
     Returns:
@@ -69,8 +161,8 @@ def gathered(
             error = explained(result)
             failures += [
                 failure_row(model, target, "census", error)
-                for model, target in pairs
-                if id_ in (target, config.models[model].source)
+                for (model, target), ids in needs.items()
+                if id_ in ids
             ]
         else:
             found[id_] = result
@@ -79,60 +171,53 @@ def gathered(
 
 
 def identify(
-    config: RunConfig, listed: Mapping[str, Listed]
-) -> tuple[dict[Pair, str], dict[str, ModelIdentity], list[dict[str, Any]]]:
+    config: RunConfig, pairs: Iterable[Pair], listed: Mapping[str, Listed], described: Described
+) -> tuple[dict[Pair, str], dict[str, Signature], list[dict[str, Any]]]:
     """Name every pair that can be scored.
 
     Args:
         config: the run.
-        listed: data sets whose content is known, by id.
+        pairs: those whose data sets are known.
+        listed: data sets whose content was read, by id.
+        described: what signature files hold, by model.
 
     Returns:
-        Pair fingerprints, models' digests, and failure rows of pairs that cannot be scored.
+        Pair fingerprints, source sides by model, and failure rows of pairs that cannot be scored.
     """
-    pairs = [
-        (model, target)
-        for model, target in config.pairs
-        if target in listed and config.models[model].source in listed
-    ]
-    execution = config.execution
-
-    def identified(model: str) -> ModelIdentity | OtceError:
-        try:
-            chosen = config.models[model]
-            return model_identity(chosen, execution.python_path, execution.storage_options)
-        except OtceError as error:
-            return error
-
-    models = list(dict.fromkeys(model for model, _ in pairs))
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        found = dict(zip(models, pool.map(identified, models), strict=True))
+    pairs = list(pairs)
+    known = {id_: (data.digest, data.classes) for id_, data in listed.items()}
+    found = over_models(
+        lambda id_: source_side(id_, config, described, known),
+        dict.fromkeys(model for model, _ in pairs),
+    )
     names: dict[Pair, str] = {}
     failures = []
     for model, target in pairs:
-        identity, source = found[model], listed[config.models[model].source]
-        problem = identity if isinstance(identity, OtceError) else None
-        if config.score.class_weights == "target_prior":
-            problem = problem or _other_classes(source, listed[target], target)
-        if problem is None and isinstance(identity, ModelIdentity):
-            names[model, target] = pair_fingerprint(
-                config,
-                model,
-                target,
-                model=identity,
-                source_digest=source.digest,
-                target_digest=listed[target].digest,
-            )
-        elif problem is not None:
-            failures.append(failure_row(model, target, "load", problem))
-    identities = {id_: i for id_, i in found.items() if isinstance(i, ModelIdentity)}
-    return names, identities, failures
+        named = _named(config, model, target, found[model], listed[target])
+        if isinstance(named, OtceError):
+            failures.append(failure_row(model, target, "load", named))
+        else:
+            names[model, target] = named
+    signatures = {id_: side for id_, side in found.items() if isinstance(side, Signature)}
+    return names, signatures, failures
 
 
-def _other_classes(source: Listed, target: Listed, target_id: str) -> DataError | None:
-    if source.classes == target.classes:
-        return None
-    return DataError(
-        f"class_weights: target_prior needs equal classes on both sides, but {target_id} has "
-        f"{', '.join(target.classes)} and the source {', '.join(source.classes)}; use other weights"
+def _named(
+    config: RunConfig, model_id: str, target_id: str, side: Signature | OtceError, target: Listed
+) -> str | OtceError:
+    if isinstance(side, OtceError):
+        return side
+    if config.score.class_weights == "target_prior" and side.classes != target.classes:
+        return DataError(
+            f"class_weights: target_prior needs equal classes on both sides, but {target_id} has "
+            f"{', '.join(target.classes)} and the source {', '.join(side.classes)}; use other "
+            "weights"
+        )
+    return pair_fingerprint(
+        config,
+        model_id,
+        target_id,
+        model=side,
+        source_digest=side.source_digest,
+        target_digest=target.digest,
     )

@@ -17,15 +17,15 @@ from prefect.runtime import flow_run
 from rich.console import Console
 
 from flows.manifest import manifest
-from flows.pairs import Pair, gathered, identify, list_datasets
+from flows.pairs import Pair, Prepared, gathered, lost_pairs, prepare
 from flows.progress import Progress
+from flows.sources import with_signatures
 from otce.config import RunConfig
 from otce.config_file import load_config
 from otce.datasets.expand import expanded
 from otce.errors import OtceError
-from otce.identity import ModelIdentity
 from otce.store import Store
-from tasks.census import Census, Listed, kept_census, take_census
+from tasks.census import Census, kept_census, take_census
 from tasks.cluster import Slots, cluster
 from tasks.extract import actor_maker
 from tasks.publish import publish
@@ -81,56 +81,50 @@ def rank_zoo(config_uri: str, overrides: list[str] | None = None) -> RunOutcome:
         ClusterError: Ray cannot be used.
     """
     started = datetime.now(UTC)
-    config = expanded(load_config(config_uri, overrides or ()))
+    config, described = with_signatures(expanded(load_config(config_uri, overrides or ())))
     store = Store(config.execution.store, config.execution.storage_options)
     store.probe()
     with Progress(Console(stderr=True)) as progress:
-        listed, failures = list_datasets(config, progress)
-        names, identities, problems = identify(config, listed)
-        failures += problems
-        present = set(store.names("scores"))
-        reused = {pair for pair, name in names.items() if f"{name}.parquet" in present}
-        todo = {pair: name for pair, name in names.items() if pair not in reused}
-        progress.say(_plan_line(config, len(reused), len(todo)))
+        found = prepare(config, described, store, progress)
+        progress.say(_plan_line(config, found.reused, len(found.todo)))
         censuses = {
             id_: census
-            for id_, data in listed.items()
+            for id_, data in found.listed.items()
             if (census := kept_census(data, config, store)) is not None
         }
-        outcomes = _score(config, store, listed, censuses, identities, todo, progress)
-    failures += [row for outcome in outcomes for row in outcome.failures]
+        outcomes = _score(config, store, found, censuses, progress)
+    failures = found.failures + [row for outcome in outcomes for row in outcome.failures]
     computed = sum(len(outcome.scored) for outcome in outcomes)
-    lost = {(row["source_model"], row["target_dataset"]) for row in failures}
+    lost = lost_pairs(failures)
     counts = {
         "total": len(config.pairs),
         "computed": computed,
-        "reused": len(reused),
+        "reused": found.reused,
         "failed": len(lost),
     }
     summary = publish(
         config.run_id,
         store,
-        pairs=[names[pair] for pair in sorted(names) if pair not in lost],
+        pairs=[found.names[pair] for pair in sorted(found.names) if pair not in lost],
         failures=failures,
-        class_names={id_: data.classes for id_, data in listed.items()},
-        manifest=manifest(config, listed, censuses, identities, counts, started),
+        source_classes={id_: side.classes for id_, side in found.sides.items()},
+        target_classes={id_: data.classes for id_, data in found.listed.items()},
+        manifest=manifest(config, found.listed, censuses, found.sides, counts, started),
         config_yaml=yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
     )
     _show_ranking(config.run_id, summary)
-    return RunOutcome(config.run_id, store.uri, summary, computed, len(reused), failures)
+    return RunOutcome(config.run_id, store.uri, summary, computed, found.reused, failures)
 
 
 def _score(
     config: RunConfig,
     store: Store,
-    listed: Mapping[str, Listed],
+    found: Prepared,
     censuses: dict[str, Census],
-    identities: Mapping[str, ModelIdentity],
-    todo: dict[Pair, str],
     progress: Progress,
 ) -> list[Outcome]:
     """Draw what was never drawn (adding it to the censuses) and score what is new, if anything."""
-    if not todo:
+    if not found.todo:
         return []
     progress.say("starting Ray")
     with cluster(config.execution) as plan:
@@ -139,34 +133,35 @@ def _score(
             attempts=config.execution.attempts,
             time_limit_s=config.execution.time_limit_s,
         )
-        needed = dict.fromkeys(
-            id_ for model, target in todo for id_ in (config.models[model].source, target)
-        )
-        undrawn = [listed[id_] for id_ in needed if id_ not in censuses]
+        needs = {
+            (model, target): (target,)
+            if model in found.kept
+            else (found.sides[model].source, target)
+            for model, target in found.todo
+        }
+        needed = dict.fromkeys(id_ for ids in needs.values() for id_ in ids)
+        undrawn = [found.listed[id_] for id_ in needed if id_ not in censuses]
         progress.expect("censuses", len(undrawn))
         futures = {data.id: take_census.submit(data, config, store, window) for data in undrawn}
-        drawn, failures = gathered(futures, config, todo, lambda: progress.advance("censuses"))
+        drawn, failures = gathered(futures, needs, lambda: progress.advance("censuses"))
         censuses.update(drawn)
-        lost = {(row["source_model"], row["target_dataset"]) for row in failures}
+        lost = lost_pairs(failures)
         work = Work(
             config=config,
             store=store,
             censuses=censuses,
+            sides=found.sides,
+            kept=found.kept,
             plan=plan,
             slots=Slots(plan.actors, actor_maker(plan)),
             window=window,
             on_pair=lambda model, target, failed: _tell(progress, model, target, failed),
         )
-        left = {pair: name for pair, name in todo.items() if pair not in lost}
-        return [Outcome(failures=failures), *_score_models(work, identities, left, progress)]
+        left = {pair: name for pair, name in found.todo.items() if pair not in lost}
+        return [Outcome(failures=failures), *_score_models(work, left, progress)]
 
 
-def _score_models(
-    work: Work,
-    identities: Mapping[str, ModelIdentity],
-    todo: Mapping[Pair, str],
-    progress: Progress,
-) -> list[Outcome]:
+def _score_models(work: Work, todo: Mapping[Pair, str], progress: Progress) -> list[Outcome]:
     """Score all models, no more at once than have a slot or wait for transport."""
     models = list(dict.fromkeys(model for model, _ in todo))
     progress.expect("pairs", len(todo))
@@ -178,7 +173,7 @@ def _score_models(
     for model in models:
         room.acquire()
         pairs = {target: name for (id_, target), name in todo.items() if id_ == model}
-        future = score_model.submit(model, identities[model], pairs, work)
+        future = score_model.submit(model, pairs, work)
         future.add_done_callback(lambda _: room.release())
         futures.append(future)
     outcomes: dict[int, Outcome] = {}

@@ -11,18 +11,27 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.show import plain, printable
+from flows.sources import (
+    Described,
+    kept_sources,
+    over_models,
+    pinned_only,
+    source_side,
+    with_signatures,
+)
 from otce.bad_items import Readable, open_readable
-from otce.census import count_labels, dataset_digest, item_digests
+from otce.census import count_labels, dataset_digest, item_digests, refuse_other_digest
 from otce.config import RunConfig
 from otce.counts import kept_counts
 from otce.datasets.expand import expanded
 from otce.errors import OtceError
-from otce.identity import ModelIdentity, pair_fingerprint
+from otce.identity import Signature, pair_fingerprint
 from otce.sampling import pixels_to_draw
+from otce.signature import read_whole
 from otce.store import Store
 from otce.transport import peak_bytes
-from otce.zoo import load_model, model_identity
-from otce.zoo.preprocess import described
+from otce.zoo import load_model
+from otce.zoo.preprocess import described as described_preprocessing
 
 _T = TypeVar("_T")
 _FLOAT32_BYTES = 4
@@ -42,6 +51,19 @@ class CheckedData:
     readable: Readable
     digest: str
     pixels: int
+
+
+@dataclass(frozen=True)
+class CheckedModel:
+    """A model that can be listened to.
+
+    Attributes:
+        side: its source side; none when its source data set has a problem.
+        dim: dimension of its features.
+    """
+
+    side: Signature | None
+    dim: int
 
 
 def validate(config: RunConfig, console: Console) -> list[str]:
@@ -66,31 +88,73 @@ def validate(config: RunConfig, console: Console) -> list[str]:
     store = Store(config.execution.store, config.execution.storage_options)
     tried(store.probe)
     usable = None if problems else store
-    concrete = tried(lambda: expanded(config))
+    concrete = tried(lambda: with_signatures(expanded(config)))
     if concrete is None:
         return problems
-    config = concrete
-    data = {}
+    config, described = concrete
+    unread = tried(lambda: _unread(config, described, usable)) or set()
+    data: dict[str, CheckedData] = {}
     table = Table("data set", "images", "labelled pixels", "pixels a draw", "classes", box=SIMPLE)
     for id_ in config.datasets:
+        if id_ in unread:
+            table.add_row(plain(id_), "not read", "-", "-", "its draws are kept")
+            continue
         checked = tried(lambda id_=id_: _check_data(id_, config, usable, table))  # type: ignore[misc]
         if checked is not None:
             data[id_] = checked
     console.print(table)
-    for id_, checked in data.items():
-        for note in (*checked.readable.notes, *checked.readable.left_out.values()):
-            told = printable(f"{id_}: {note}")
-            console.print(told, markup=False, highlight=False, soft_wrap=True)
-    models = {}
+    _print_notes(data, console)
+    models: dict[str, CheckedModel] = {}
     table = Table("model", "tap", "dim", "map / image", "preprocessing", "weights", box=SIMPLE)
     for id_ in config.models:
-        checked_model = tried(lambda id_=id_: _check_model(id_, config, data, table))  # type: ignore[misc]
+        checked_model = tried(
+            lambda id_=id_: _check_model(id_, config, described, data, unread, table)  # type: ignore[misc]
+        )
         if checked_model is not None:
             models[id_] = checked_model
     console.print(table)
+    tried(lambda: _print_sources(config, models, usable, console))
     present = tried(lambda: set(store.names("scores"))) or set()
     _print_plan(config, data, models, present, console)
     return problems
+
+
+def _unread(config: RunConfig, described: Described, store: Store | None) -> set[str]:
+    """Pinned sources that need not be read: the store keeps the draws of all their models."""
+    ids = pinned_only(config)
+    models = [id_ for id_, m in config.models.items() if m.source in ids and not m.signature]
+    if store is None or not models:
+        return set()
+    sides = over_models(lambda id_: source_side(id_, config, described, {}), models)
+    found = {id_: side for id_, side in sides.items() if isinstance(side, Signature)}
+    kept = kept_sources(config, found, found, store)
+    used = {str(config.models[id_].source) for id_ in models}
+    return used - {str(config.models[id_].source) for id_ in models if id_ not in kept}
+
+
+def _print_notes(data: dict[str, CheckedData], console: Console) -> None:
+    for id_, checked in data.items():
+        readable = checked.readable
+        for note in (f"digest {checked.digest}", *readable.notes, *readable.left_out.values()):
+            told = printable(f"{id_}: {note}")
+            console.print(told, markup=False, highlight=False, soft_wrap=True)
+
+
+def _print_sources(
+    config: RunConfig, models: dict[str, CheckedModel], store: Store | None, console: Console
+) -> None:
+    """Tell where the source side of each model comes from; models of one origin in one line."""
+    sides = {id_: checked.side for id_, checked in models.items() if checked.side is not None}
+    kept = kept_sources(config, sides, sides, store) if store else {}
+    origins: dict[str, list[str]] = {}
+    for id_, side in sides.items():
+        file = config.models[id_].signature
+        origin = "draws kept in the store" if id_ in kept else "images"
+        origin = f"signature {file}" if file else origin
+        origins.setdefault(f"source {side.source}: {origin}", []).append(id_)
+    for origin, ids in origins.items():
+        line = f"{origin}, for {', '.join(ids)}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _check_data(id_: str, config: RunConfig, store: Store | None, table: Table) -> CheckedData:
@@ -98,6 +162,7 @@ def _check_data(id_: str, config: RunConfig, store: Store | None, table: Table) 
     dataset = readable.dataset
     digests = item_digests(dataset, dataset.items)
     digest = dataset_digest(dataset, digests)
+    refuse_other_digest(id_, digest, config.datasets[id_])
     kept = kept_counts(digest, store) if store else None
     counts = count_labels(dataset, dataset.items, digests) if kept is None else kept
     labelled_px, class_px = int(counts.sum()), counts.sum(axis=0)
@@ -119,17 +184,30 @@ def _check_data(id_: str, config: RunConfig, store: Store | None, table: Table) 
 
 
 def _check_model(
-    id_: str, config: RunConfig, data: dict[str, CheckedData], table: Table
-) -> tuple[ModelIdentity, int]:
+    id_: str,
+    config: RunConfig,
+    described: Described,
+    data: dict[str, CheckedData],
+    unread: set[str],
+    table: Table,
+) -> CheckedModel:
     chosen, execution = config.models[id_], config.execution
-    identity = model_identity(chosen, execution.python_path, execution.storage_options)
-    source = data.get(chosen.source)
+    options = execution.storage_options
+    known = {
+        name: (checked.digest, checked.readable.dataset.classes) for name, checked in data.items()
+    }
+    side = None
+    if chosen.signature or chosen.source in known.keys() | unread:
+        side = source_side(id_, config, described, known)
+    if chosen.signature:
+        read_whole((chosen.signature,), options, chosen.max_weights_bytes)
+    source = data.get(str(chosen.source))
     model = load_model(
         id_,
         chosen,
         python_path=execution.python_path,
-        options=execution.storage_options,
-        n_classes=len(source.readable.dataset.classes) if source is not None else None,
+        options=options,
+        n_classes=len(side.classes) if side is not None else None,
     )
     # Two images, because a network may answer the second otherwise.
     for image in _images(source):
@@ -140,10 +218,10 @@ def _check_model(
         plain(chosen.tap),
         str(dim),
         shape,
-        described(identity.preprocessing),
-        identity.weights_digest[:12],
+        described_preprocessing(model.preprocessing),
+        side.weights_digest[:12] if side is not None else "-",
     )
-    return identity, dim
+    return CheckedModel(side, dim)
 
 
 def _images(source: CheckedData | None) -> list[NDArray[np.uint8]]:
@@ -156,25 +234,26 @@ def _images(source: CheckedData | None) -> list[NDArray[np.uint8]]:
 def _print_plan(
     config: RunConfig,
     data: dict[str, CheckedData],
-    models: dict[str, tuple[ModelIdentity, int]],
+    models: dict[str, CheckedModel],
     present: set[str],
     console: Console,
 ) -> None:
+    sides = {id_: checked.side for id_, checked in models.items() if checked.side is not None}
     runnable = [
-        (model, target)
+        (sides[model], model, target)
         for model, target in config.pairs
-        if model in models and target in data and config.models[model].source in data
+        if model in sides and target in data
     ]
     names = {
         pair_fingerprint(
             config,
             model,
             target,
-            model=models[model][0],
-            source_digest=data[config.models[model].source].digest,
+            model=side,
+            source_digest=side.source_digest,
             target_digest=data[target].digest,
         )
-        for model, target in runnable
+        for side, model, target in runnable
     }
     done = sum(f"{name}.parquet" in present for name in names)
     sampling = config.sampling
@@ -185,7 +264,7 @@ def _print_plan(
     )
     if not models:
         return
-    widest = max(dim for _, dim in models.values())
+    widest = max(checked.dim for checked in models.values())
     drawn = sampling.repetitions * sampling.pixels * (1 + len(config.targets))
     features_mib = drawn * widest * _FLOAT32_BYTES / _MIB
     pixels, recipe = sampling.pixels, config.score

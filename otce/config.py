@@ -98,6 +98,9 @@ class ExecutionConfig(Section):
     """CPUs of a feature actor."""
     batch_size: Annotated[int, Field(ge=1)] | None = None
     """Images a forward pass; by default 8 on a GPU and 1 on a CPU; halves when memory is short."""
+    keep_signatures: bool = True
+    """Whether the source side of every model that is extracted is kept in the store, so that a new
+    target needs no source images."""
     items_per_shard: Annotated[int, Field(ge=1)] = 64
     """Images an actor works through before it answers; the unit that is repeated after a death."""
     in_flight: Annotated[int, Field(ge=1)] | None = None
@@ -159,7 +162,10 @@ class RunConfig(Section):
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:
-        """(model, target) ids to score: every target but the model's own source data set."""
+        """(model, target) ids to score: every target but the model's own source data set.
+
+        What a signature file says of a source counts when it was read: `flows.sources`.
+        """
         return tuple(
             (model, target)
             for model in self.models

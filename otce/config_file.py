@@ -147,7 +147,8 @@ def _dangling_names(document: Document) -> Iterator[str]:
         uses += [
             (("models", str(id_), "source"), model.get("source"))
             for id_, model in models.items()
-            if isinstance(model, dict)
+            # With a signature the source need not be a data set of this run.
+            if isinstance(model, dict) and not model.get("signature")
         ]
     if isinstance(targets, list):
         uses += [(("targets", str(index)), target) for index, target in enumerate(targets)]

@@ -1,6 +1,6 @@
 """Data sets of a configuration: one section for each layout."""
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -13,7 +13,7 @@ from pydantic import (
 )
 
 from otce.classes import VOC_CLASSES
-from otce.section import PathBelowRoot, Pattern, Section, Seed, Size, resolved
+from otce.section import Digest, PathBelowRoot, Pattern, Section, Seed, Size, resolved
 
 PART_NAME: Final = "[A-Za-z0-9-]+"
 """What names of cities and sequences are; they become folders, so none can be a path."""
@@ -31,7 +31,21 @@ def _resolve_layout(layout: str, info: ValidationInfo) -> str:
     return f"{kind}:{resolved(root, info)}"
 
 
-class ImageFiles(Section):
+class AnyDataset(Section):
+    """What all data sets share."""
+
+    digest: Digest | None = None
+    """Digest of its content, as `otce validate` shows it: checked when the data set is read, which
+    a source need not be while the store keeps its draws for every model to score."""
+
+    @model_validator(mode="after")
+    def _pins_one(self) -> Self:
+        if self.digest is not None and getattr(self, "by", None) is not None:
+            raise ValueError("digest pins one data set and by makes many; give each its own entry")
+        return self
+
+
+class ImageFiles(AnyDataset):
     """What all layouts of image files share: which of their items are taken."""
 
     layout: Annotated[str, Field(pattern=r"^[a-z0-9]+:.+"), AfterValidator(_resolve_layout)]
@@ -150,7 +164,7 @@ class CamvidDataset(ImageFiles):
     """`sequence`: stands for one data set per sequence, called `<id>/<sequence>`."""
 
 
-class ScenesDataset(Section):
+class ScenesDataset(AnyDataset):
     """Street scenes drawn by code; every named city is a domain of its own."""
 
     layout: Annotated[str, Field(pattern=r"^scenes:.+")]

@@ -112,14 +112,19 @@ def filesystem(uri: str, options: StorageOptions | None = None) -> tuple[Any, st
 
 
 def read_bytes(
-    uri: str, options: StorageOptions | None = None, *, most_bytes: int | None = None
+    uri: str,
+    options: StorageOptions | None = None,
+    *,
+    most_bytes: int | None = None,
+    first_bytes: int | None = None,
 ) -> bytes:
-    """Read one whole object.
+    """Read one object, whole or its beginning.
 
     Args:
         uri: path or fsspec URI.
         options: fsspec options by protocol.
         most_bytes: a larger object is refused before it is read; costs a look-up.
+        first_bytes: only so many bytes are read; none: all.
 
     Returns:
         Its bytes.
@@ -131,7 +136,7 @@ def read_bytes(
     with explained("read", uri):
         if most_bytes is not None and (size := int(opened.size(path))) > most_bytes:
             raise StoreError(f"{uri} has {size} bytes; at most {most_bytes} are read; shorten it")
-        return bytes(opened.cat_file(path))
+        return bytes(opened.cat_file(path, end=first_bytes))
 
 
 def size_bytes(uri: str, options: StorageOptions | None = None) -> int:

@@ -1,7 +1,9 @@
 """Names of kept objects: fingerprints of everything that can change their bytes."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from otce.config import RunConfig
 from otce.fingerprint import fingerprint
@@ -14,6 +16,8 @@ COUNT_VERSION: Final = 1
 """Raised whenever the counted pixels of an equal data set change."""
 SAMPLING_VERSION: Final = 1
 """Raised whenever the drawn pixels of an equal data set change."""
+FEATURE_VERSION: Final = 1
+"""Raised, and `SCORE_VERSION` with it, whenever features of equal pixels change."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,96 @@ class ModelIdentity:
     weights_digest: str
     code_digest: str
     preprocessing: Preprocessing
+
+
+class Signature(BaseModel):
+    """Whose source side it is and how it was drawn: all that its features and labels depend on.
+
+    Features are kept as they were extracted; scaling looks at both sides of a pair and comes later,
+    so one signature serves every scaling. K is left out: a draw depends on its own key alone.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    architecture: str
+    """The reference of the model without a place."""
+    arguments: dict[str, JsonValue]
+    """Keyword arguments of what builds the network."""
+    code_digest: str
+    """SHA-256 of its factory's module, its program, or its library and version."""
+    weights_digest: str
+    """SHA-256 of its weights file."""
+    preprocessing: Preprocessing
+    """What is done to images, the library's choices included."""
+    tap: str
+    """Which features, as configured."""
+    source: str
+    """Id of the source data set."""
+    source_digest: str
+    """Its digest."""
+    classes: tuple[str, ...]
+    """Its class names; class ids are their positions."""
+    pixels: int
+    """N: pixels of a draw, where the data set has as many."""
+    too_few_pixels: Literal["refuse", "shrink"]
+    """What happened where it has not."""
+    seed: int
+    """Root seed of the draws."""
+    sampling_version: int = SAMPLING_VERSION
+    """Of the otce that drew."""
+    feature_version: int = FEATURE_VERSION
+    """Of the otce that extracted."""
+
+
+def model_signature(
+    config: RunConfig,
+    model_id: str,
+    *,
+    model: ModelIdentity,
+    source: str,
+    source_digest: str,
+    classes: tuple[str, ...],
+) -> Signature:
+    """Describe the source side that a model has in a run.
+
+    Args:
+        config: the run.
+        model_id: id of the model.
+        model: its digests.
+        source: id of its source data set.
+        source_digest: digest of that.
+        classes: class names of that.
+
+    Returns:
+        The description.
+    """
+    chosen = config.models[model_id]
+    return Signature(
+        architecture=chosen.architecture,
+        arguments=chosen.arguments,
+        code_digest=model.code_digest,
+        weights_digest=model.weights_digest,
+        preprocessing=model.preprocessing,
+        tap=chosen.tap,
+        source=source,
+        source_digest=source_digest,
+        classes=classes,
+        pixels=config.sampling.pixels,
+        too_few_pixels=config.sampling.too_few_pixels,
+        seed=config.seed,
+    )
+
+
+def signature_fingerprint(signature: Signature) -> str:
+    """Name the kept draws of a model's source side.
+
+    Args:
+        signature: the description.
+
+    Returns:
+        32 hexadecimal digits.
+    """
+    return fingerprint({"kind": "signature", "signature": signature})
 
 
 def count_fingerprint(dataset_digest: str) -> str:
@@ -70,7 +164,7 @@ def pair_fingerprint(
     model_id: str,
     target_id: str,
     *,
-    model: ModelIdentity,
+    model: ModelIdentity | Signature,
     source_digest: str,
     target_digest: str,
 ) -> str:
@@ -83,7 +177,7 @@ def pair_fingerprint(
         config: the run.
         model_id: id of the source model.
         target_id: id of the target data set.
-        model: digests of the model.
+        model: digests of the model, or its source side, which holds them.
         source_digest: digest of the model's source data set.
         target_digest: digest of the target data set.
 

@@ -3,9 +3,16 @@
 import re
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, Field, JsonValue, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    JsonValue,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from otce.section import Channel, PositiveFloat, Section, Size, Uri, resolved
+from otce.section import Channel, Digest, PositiveFloat, Section, Size, Uri, resolved
 
 Kind = Literal["torchvision", "hf", "smp", "monai", "export", "onnx", "torchscript", "python"]
 Positives = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
@@ -90,18 +97,27 @@ class ModelConfig(Section):
     """That you let it run: `python`, `torchscript` and `export` references are code."""
     weights: Uri | None = None
     """A safetensors file or a state dict saved by torch; none: what the reference carries."""
-    weights_digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    weights_digest: Digest | None = None
     """SHA-256 of the weights file: checked when it is read, and saves reading it to know it."""
     max_weights_bytes: Annotated[int, Field(ge=1)] = _FOUR_GIB
-    """Larger files, packed or unpacked, are refused before they are read."""
-    source: str
-    """Id of the data set it was trained on."""
+    """Larger files (weights, a signature), packed or unpacked, are refused before they are read."""
+    source: str | None = None
+    """Id of the data set it was trained on; none: what `signature` says."""
+    signature: Uri | None = None
+    """A file of `otce signature`: the source side, in place of a source data set at hand."""
     n_classes: Annotated[int, Field(ge=1)] | None = None
     """Classes of its logits, when not those of its source data set (an extra background, say)."""
     preprocessing: PreprocessingChoice = PreprocessingChoice()
     """What is done to an image before it enters the model, where the library is not to say."""
     tap: Annotated[str, Field(min_length=1)] = "head"
     """Which features: `head` (input of the final classifier), `logits`, or a module's path."""
+
+    @field_validator("signature")
+    @classmethod
+    def _or_source(cls, signature: str | None, info: ValidationInfo) -> str | None:
+        if signature is None and info.data.get("source", "") is None:
+            raise ValueError("source is missing; name the data set it was trained on, or this file")
+        return signature
 
     @model_validator(mode="after")
     def _has_weights(self) -> Self:

@@ -64,6 +64,8 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Channel = tuple[float, float, float]
 """A value for red, green and blue."""
 PositiveFloat = Annotated[float, Field(gt=0)]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+"""SHA-256 of bytes, as 64 hexadecimal digits."""
 
 
 class Section(BaseModel):

@@ -14,7 +14,14 @@ from prefect.cache_policies import NO_CACHE
 
 from otce import tables
 from otce.bad_items import open_readable
-from otce.census import concatenated, count_labels, dataset_digest, draw_pixels, item_digests
+from otce.census import (
+    concatenated,
+    count_labels,
+    dataset_digest,
+    draw_pixels,
+    item_digests,
+    refuse_other_digest,
+)
 from otce.config import DatasetConfig, RunConfig
 from otce.counts import keep_counts, kept_counts
 from otce.datasets import Item, open_dataset
@@ -92,18 +99,20 @@ def list_dataset(dataset_id: str, config: RunConfig) -> Listed:
         The data set.
 
     Raises:
-        OtceError: it cannot be listed or read.
+        OtceError: it cannot be listed or read, or is pinned to another digest.
     """
     chosen = config.datasets[dataset_id]
     readable = open_readable(chosen, config.execution.storage_options)
     dataset = readable.dataset
     digests = item_digests(dataset, dataset.items)
+    digest = dataset_digest(dataset, digests)
+    refuse_other_digest(dataset_id, digest, chosen)
     return Listed(
         id=dataset_id,
         config=chosen,
         items=dataset.items,
         image_digests=tuple(image for image, _ in digests),
-        digest=dataset_digest(dataset, digests),
+        digest=digest,
         classes=dataset.classes,
         notes=readable.notes,
         label_digests=tuple(label for _, label in digests),

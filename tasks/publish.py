@@ -20,7 +20,8 @@ def publish(
     *,
     pairs: Sequence[str],
     failures: Sequence[dict[str, Any]],
-    class_names: Mapping[str, Sequence[str]],
+    source_classes: Mapping[str, Sequence[str]],
+    target_classes: Mapping[str, Sequence[str]],
     manifest: Mapping[str, Any],
     config_yaml: str,
 ) -> pa.Table:
@@ -31,7 +32,8 @@ def publish(
         store: the store.
         pairs: fingerprints of the pairs that have scores.
         failures: rows of the failures table.
-        class_names: class names by data set id.
+        source_classes: class names of the source side, by model id.
+        target_classes: class names by data set id.
         manifest: what the run was.
         config_yaml: the checked configuration as YAML.
 
@@ -48,7 +50,7 @@ def publish(
     found = {
         "scores": full.select(tables.SCORES.names).cast(tables.SCORES),
         "summary": summarize(full.select(tables.SCORES.names).cast(tables.SCORES)),
-        "joints": _joints(full, class_names),
+        "joints": _joints(full, source_classes, target_classes),
         "failures": _failures(failures),
     }
     for name, table in found.items():
@@ -76,12 +78,16 @@ def _failures(rows: Sequence[dict[str, Any]]) -> pa.Table:
     return tables.table(sorted(rows, key=place), tables.FAILURES)
 
 
-def _joints(full: pa.Table, class_names: Mapping[str, Sequence[str]]) -> pa.Table:
+def _joints(
+    full: pa.Table,
+    source_classes: Mapping[str, Sequence[str]],
+    target_classes: Mapping[str, Sequence[str]],
+) -> pa.Table:
     rows = []
     for pair in full.to_pylist():
         sources, targets = pair["source_classes"], pair["target_classes"]
-        source_names = class_names[pair["source_dataset"]]
-        target_names = class_names[pair["target_dataset"]]
+        source_names = source_classes[pair["source_model"]]
+        target_names = target_classes[pair["target_dataset"]]
         same = {name: pair[name] for name in tables.JOINTS.names[:4]}
         rows += [
             same

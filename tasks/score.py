@@ -11,12 +11,13 @@ from prefect.cache_policies import NO_CACHE
 from otce import tables
 from otce.config import RunConfig
 from otce.errors import OtceError
-from otce.identity import SCORE_VERSION, ModelIdentity
+from otce.identity import SCORE_VERSION, Signature
 from otce.recipe import preset_name
 from otce.store import Store
 from tasks.census import Census
 from tasks.cluster import Plan, Slots
 from tasks.extract import ModelOnSlot
+from tasks.keep import keep_draws, read_draws
 from tasks.retry import GaveUpError, Ref, Window
 from tasks.solve import submit
 
@@ -32,6 +33,8 @@ class Work:
         config: the run.
         store: where score tables go.
         censuses: data sets as counted and drawn, by id.
+        sides: source sides by model.
+        kept: URIs of the draws of the models whose source side is kept.
         plan: how the cluster is shared.
         slots: places for feature actors.
         window: bounds the transports.
@@ -41,6 +44,8 @@ class Work:
     config: RunConfig
     store: Store
     censuses: Mapping[str, Census]
+    sides: Mapping[str, Signature]
+    kept: Mapping[str, tuple[str, ...]]
     plan: Plan
     slots: Slots
     window: Window
@@ -95,14 +100,11 @@ def failure_row(
 
 
 @task(task_run_name="score {model_id}", cache_policy=NO_CACHE, persist_result=False)
-def score_model(
-    model_id: str, identity: ModelIdentity, pairs: Mapping[str, str], work: Work
-) -> Outcome:
+def score_model(model_id: str, pairs: Mapping[str, str], work: Work) -> Outcome:
     """Extract a model's features and score it for its targets.
 
     Args:
         model_id: the source model.
-        identity: its digests.
         pairs: pair fingerprint of each target to score.
         work: what all models share.
 
@@ -117,8 +119,8 @@ def score_model(
         outcome.failures.append(row)
         work.on_pair(model_id, target_id, True)  # noqa: FBT003
 
-    source_id = work.config.models[model_id].source
-    for dataset_id, found in _extracted(model_id, identity, [source_id, *pairs], work):
+    source_id = work.sides[model_id].source
+    for dataset_id, found in _extracted(model_id, list(pairs), work):
         if isinstance(found, list):
             features[dataset_id] = found
         else:
@@ -130,7 +132,7 @@ def score_model(
         if problem is not None:
             fail(target_id, "solve", problem[1], problem[0])
             continue
-        table = pair_table(work, model_id, target_id, pairs[target_id], identity, rows)
+        table = pair_table(work, model_id, target_id, pairs[target_id], rows)
         try:
             work.store.put_table(f"scores/{pairs[target_id]}.parquet", table)
         except OtceError as error:
@@ -142,30 +144,59 @@ def score_model(
 
 
 def _extracted(
-    model_id: str, identity: ModelIdentity, dataset_ids: list[str], work: Work
+    model_id: str, targets: list[str], work: Work
 ) -> Iterator[tuple[str, Refs | tuple[str, OtceError]]]:
     """Yield each data set's features, or the stage and reason of its failure; source first."""
-    config = work.config
+    config, side = work.config, work.sides[model_id]
     # With its digest, weights are found near where they were read before, and are those whose
     # identity names the pair though the file may have changed since.
-    pinned = {"weights_digest": identity.weights_digest}
-    chosen = config.models[model_id].model_copy(update=pinned)
-    n_classes = len(work.censuses[dataset_ids[0]].listed.classes)
+    chosen = config.models[model_id].model_copy(update={"weights_digest": side.weights_digest})
+    kept = work.kept.get(model_id)
+    if kept is not None:
+        found = _read(kept, side, chosen.max_weights_bytes, config)
+        yield side.source, found
+        if isinstance(found, tuple):
+            return
     with work.slots.lease() as slot:
-        model = ModelOnSlot(slot, model_id, chosen, config.execution, work.plan.threads, n_classes)
+        threads, n_classes = work.plan.threads, len(side.classes)
+        model = ModelOnSlot(slot, model_id, chosen, config.execution, threads, n_classes)
         try:
             model.load()
         except GaveUpError as error:
-            yield dataset_ids[0], ("load", error)
+            yield side.source, ("load", error)
             return
-        for dataset_id in dataset_ids:
-            try:
-                repetitions = config.sampling.repetitions
-                yield dataset_id, model.features(work.censuses[dataset_id], repetitions)
-            except GaveUpError as error:
-                yield dataset_id, ("extract", error)
-                if dataset_id == dataset_ids[0]:
-                    return
+        for dataset_id in targets if kept is not None else [side.source, *targets]:
+            is_source = dataset_id == side.source
+            found = _features(model, work.censuses[dataset_id], side if is_source else None, config)
+            yield dataset_id, found
+            if is_source and isinstance(found, tuple):
+                return
+
+
+def _read(
+    uris: tuple[str, ...], side: Signature, most_bytes: int, config: RunConfig
+) -> Refs | tuple[str, OtceError]:
+    repetitions = config.sampling.repetitions
+    try:
+        return read_draws(uris, side, repetitions, config.execution, most_bytes)
+    except GaveUpError as error:
+        return "extract", error
+
+
+def _features(
+    model: ModelOnSlot, census: Census, side: Signature | None, config: RunConfig
+) -> Refs | tuple[str, OtceError]:
+    """Extract one data set; what it is the source side of is kept before anything else happens."""
+    try:
+        found = model.features(census, config.sampling.repetitions)
+    except GaveUpError as error:
+        return "extract", error
+    if side is not None and config.execution.keep_signatures:
+        try:
+            keep_draws(found, side, config.execution)
+        except GaveUpError as error:
+            return "publish", error
+    return found
 
 
 def _solved(
@@ -199,7 +230,6 @@ def pair_table(
     model_id: str,
     target_id: str,
     fingerprint: str,
-    identity: ModelIdentity,
     rows: list[dict[str, Any]],
 ) -> Any:
     """Make the immutable table of a pair.
@@ -209,14 +239,13 @@ def pair_table(
         model_id: the source model.
         target_id: the target data set.
         fingerprint: of the pair.
-        identity: the model's digests.
         rows: what `solve_parts` returned, in order of repetitions.
 
     Returns:
         A table of `otce.tables.PAIR`, one row a repetition.
     """
     config = work.config
-    model, recipe = config.models[model_id], config.score
+    side, recipe = work.sides[model_id], config.score
     common = {
         "pair_fingerprint": fingerprint,
         "score_version": SCORE_VERSION,
@@ -228,11 +257,11 @@ def pair_table(
             class_weights=recipe.class_weights,
         ),
         "source_model": model_id,
-        "source_dataset": model.source,
+        "source_dataset": side.source,
         "target_dataset": target_id,
-        "tap": model.tap,
-        "model_digest": identity.weights_digest,
-        "source_digest": work.censuses[model.source].listed.digest,
+        "tap": side.tap,
+        "model_digest": side.weights_digest,
+        "source_digest": side.source_digest,
         "target_digest": work.censuses[target_id].listed.digest,
         "seed": config.seed,
         "epsilon": recipe.epsilon,

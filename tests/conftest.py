@@ -58,6 +58,10 @@ def s3_server(tmp_path_factory):
 @pytest.fixture
 def s3_bucket(s3_server):
     """Name of a bucket that nobody else uses."""
+    return new_bucket(s3_server)
+
+
+def new_bucket(s3_server):
     name = f"otce-{uuid.uuid4().hex}"
     request = urllib.request.Request(f"{s3_server}/{name}", method="PUT")
     urllib.request.urlopen(request, timeout=30).close()

@@ -37,7 +37,8 @@ def expanded(config: RunConfig) -> RunConfig:
             raise ConfigError(f"data set {clash[0]} is also a part of {id_}; rename one of the two")
         datasets |= inner
     targets = [part for name in config.targets for part in parts.get(name, {name: None})]
-    for name in (*targets, *(model.source for model in config.models.values())):
+    sources = [str(model.source) for model in config.models.values() if not model.signature]
+    for name in (*targets, *sources):
         if name not in datasets:
             close = difflib.get_close_matches(name, datasets, n=3) or sorted(datasets)[:20]
             raise ConfigError(f"no data set has the id {name!r}; there are {', '.join(close)}")

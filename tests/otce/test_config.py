@@ -115,7 +115,14 @@ def test_all_problems_are_told_together_with_line_and_column(tmp_path):
         ("targets: [town]", "targets: town", "targets: input should be a valid tuple"),
         ("targets: [town]", "targets: [[town]]", "targets.0: input should be a valid string"),
         ("source: city", "source: {a: b}", "models.net.source: input should be a valid string"),
-        ("source: city", "tap: ''", "models.net.source: is missing"),
+        ("source: city", "tap: ''", "models.net.signature: source is missing"),
+        ("source: city", "signature: ''", "models.net.signature: string should have at least 1"),
+        ("layout", "digest: ABC, layout", "digest: string should match pattern"),
+        (
+            "scenes:birch",
+            f'camvid:x", digest: {"a" * 64}, by: "sequence',
+            "digest pins one data set and by makes many",
+        ),
         ("source: city", "source: town", "no pair to score"),
     ],
 )

@@ -125,7 +125,8 @@ def test_what_the_digest_of_drawn_scenes_is_said_to_hold_changes_it():
 
     told = [path for path in NOT_IN_A_PAIR if path.startswith("datasets.scenes.")]
     digests = [whole(config())] + [whole(config(**{path: OTHER[path]})) for path in told]
-    assert len(set(digests)) == 1 + len(ScenesDataset.model_fields)
+    # Its own name for itself is no content.
+    assert len(set(digests)) == 1 + len(ScenesDataset.model_fields.keys() - {"digest"})
 
 
 @pytest.mark.parametrize("name", ScoreConfig.model_fields)
