@@ -14,7 +14,7 @@ from otce.yaml_places import Document
 README = (Path(__file__).parents[2] / "README.md").read_text()
 BLOCKS = [yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)]
 REST = {
-    "models": {"net": {"factory": "python:n:n", "weights": "w", "source": "alder"}},
+    "models": {"net": {"reference": "python:n:n", "weights": "w", "source": "alder"}},
     "targets": ["alder"],
 }
 

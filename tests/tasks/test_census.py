@@ -29,7 +29,7 @@ def run_config(place, **changes):
             "city": folder | {"classes": ["road", "sky", "tree"]},
             "alder": {"layout": "scenes:alder"},
         },
-        "models": {"net": {"factory": "python:n:n", "weights": "w", "source": "alder"}},
+        "models": {"net": {"reference": "python:n:n", "weights": "w", "source": "alder"}},
         "targets": ["city"],
         "sampling": {"pixels": 60, "repetitions": 2},
     }
