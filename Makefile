@@ -29,6 +29,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/extraction.py
 	$(BIN)/python benchmarks/rerun.py
 	$(BIN)/python benchmarks/census.py
+	$(BIN)/python benchmarks/signatures.py
 
 clean:
 	rm -rf $(VENV) otce-store .mypy_cache .ruff_cache .pytest_cache .hypothesis
