@@ -35,6 +35,8 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/growth.py drift
 	$(BIN)/python benchmarks/growth.py threads
 	$(BIN)/python benchmarks/growth.py relaxed
+	$(BIN)/python benchmarks/signatures.py
+	$(BIN)/python benchmarks/images_per_second.py
 
 clean:
 	rm -rf $(VENV) otce-store .mypy_cache .ruff_cache .pytest_cache .hypothesis

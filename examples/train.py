@@ -87,6 +87,8 @@ def _train_zoo(run: RunConfig, model_ids: tuple[str, ...], steps: int) -> None:
     seen: dict[object, Labelled] = {}
     for name in model_ids or run.models:
         model, start_s = run.models[name], time.monotonic()
+        if model.source not in run.datasets:
+            raise ConfigError(f"model {name} has no source images here; train the others by name")
         key = model.source, model.preprocessing
         if key not in seen:
             seen[key] = _read(run, model)

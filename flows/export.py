@@ -10,9 +10,8 @@ from otce.datasets import open_dataset
 from otce.datasets.expand import expanded
 from otce.errors import ConfigError
 from otce.files import absolute_uri, write_bytes
-from otce.signature import Contents, encode, read_whole, refuse_other
+from otce.signature import Contents, encode, kept_uris, read_whole, refuse_other
 from otce.store import Store
-from tasks.keep import kept_uris
 
 
 def export_signature(config: RunConfig, model_id: str, uri: str) -> tuple[Contents, int]:
@@ -56,7 +55,7 @@ def export_signature(config: RunConfig, model_id: str, uri: str) -> tuple[Conten
             f"{store.uri} does not hold the {repetitions} draws of the source side of {model_id}; "
             "run this configuration first, with execution.keep_signatures: true"
         )
-    contents, draws = read_whole(uris, execution.storage_options, chosen.max_weights_bytes)
+    contents, draws = read_whole(uris, execution.storage_options)
     refuse_other(contents, side, range(repetitions), uris[0])
     data = encode(side, draws)
     write_bytes(absolute_uri(uri, "."), data, execution.storage_options)

@@ -9,10 +9,9 @@ from otce.datasets import open_dataset
 from otce.errors import ConfigError, ModelError, OtceError
 from otce.identity import Signature, model_signature
 from otce.model_config import ModelConfig
-from otce.signature import Contents, read_contents, refuse_other
+from otce.signature import Contents, kept_uris, read_contents, refuse_other
 from otce.store import Store
 from otce.zoo import model_identity
-from tasks.keep import kept_uris
 
 _T = TypeVar("_T")
 Described = dict[str, Contents | OtceError]

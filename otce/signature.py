@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from otce.errors import ModelError, StoreError
-from otce.files import StorageOptions, read_bytes, size_bytes
+from otce.files import StorageOptions, join, read_bytes, size_bytes
 from otce.fingerprint import canonical_json, digest
 from otce.identity import Signature, signature_fingerprint
+from otce.store import Store
 
 Draw = tuple[NDArray[np.float32], NDArray[np.int32]]
 """(N, D) features and (N,) labels of one repetition."""
@@ -64,6 +65,26 @@ def draw_key(signature: Signature, repetition: int) -> str:
         Key below the root of the store.
     """
     return f"features/{signature_fingerprint(signature)}/{repetition}.safetensors"
+
+
+def kept_uris(signature: Signature, repetitions: int, store: Store) -> tuple[str, ...]:
+    """Find the kept draws of a model's source side.
+
+    Args:
+        signature: the source side.
+        repetitions: K.
+        store: where draws are kept.
+
+    Returns:
+        URIs of the objects of K draws; none when not all of them are there.
+
+    Raises:
+        StoreError: the store does not answer.
+    """
+    keys = [draw_key(signature, repetition) for repetition in range(repetitions)]
+    folder = keys[0].rpartition("/")[0]
+    present = {f"{folder}/{name}" for name in store.names(folder)}
+    return tuple(join(store.uri, key) for key in keys) if present.issuperset(keys) else ()
 
 
 def encode(signature: Signature, draws: Mapping[int, Draw]) -> bytes:
@@ -168,14 +189,14 @@ def read_contents(uri: str, options: StorageOptions | None, most_bytes: int) -> 
 
 
 def read_whole(
-    uris: Sequence[str], options: StorageOptions | None, most_bytes: int
+    uris: Sequence[str], options: StorageOptions | None, most_bytes: int | None = None
 ) -> tuple[Contents, dict[int, Draw]]:
     """Read draws from objects of one source side: a file of all, or one object a draw.
 
     Args:
         uris: paths or fsspec URIs, at least one.
         options: fsspec options by protocol.
-        most_bytes: larger objects are refused before they are read.
+        most_bytes: larger objects are refused before they are read; none: all are read.
 
     Returns:
         What they hold together, and the draws by repetition.

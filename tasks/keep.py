@@ -11,29 +11,8 @@ from otce.config import ExecutionConfig
 from otce.files import StorageOptions, join, write_bytes
 from otce.identity import Signature
 from otce.signature import draw_key, encode, read_whole, refuse_other
-from otce.store import Store
 from tasks.extract import Drawn
 from tasks.retry import Ref, attempt
-
-
-def kept_uris(signature: Signature, repetitions: int, store: Store) -> tuple[str, ...]:
-    """Find the kept draws of a model's source side.
-
-    Args:
-        signature: the source side.
-        repetitions: K.
-        store: where draws are kept.
-
-    Returns:
-        URIs of the objects of K draws; none when not all of them are there.
-
-    Raises:
-        StoreError: the store does not answer.
-    """
-    keys = [draw_key(signature, repetition) for repetition in range(repetitions)]
-    folder = keys[0].rpartition("/")[0]
-    present = {f"{folder}/{name}" for name in store.names(folder)}
-    return tuple(join(store.uri, key) for key in keys) if present.issuperset(keys) else ()
 
 
 def keep_draws(
@@ -66,7 +45,7 @@ def read_draws(
     signature: Signature,
     repetitions: int,
     execution: ExecutionConfig,
-    most_bytes: int,
+    most_bytes: int | None,
 ) -> list[list[Ref]]:
     """Read the kept draws of a model's source side, by a Ray task: none passes through the driver.
 
@@ -75,7 +54,7 @@ def read_draws(
         signature: the source side that they must be of.
         repetitions: K.
         execution: the execution half of the run.
-        most_bytes: larger objects are refused before they are read.
+        most_bytes: larger objects are refused before they are read; none: all are read.
 
     Returns:
         For each repetition, the reference of its one part.
@@ -116,7 +95,7 @@ def _read_draws(
     signature: Signature,
     repetitions: int,
     options: StorageOptions,
-    most_bytes: int,
+    most_bytes: int | None,
 ) -> list[Any]:
     # What was listed or described may have been replaced since: it is held against the run again.
     contents, draws = read_whole(uris, options, most_bytes)

@@ -153,7 +153,7 @@ def _extracted(
     chosen = config.models[model_id].model_copy(update={"weights_digest": side.weights_digest})
     kept = work.kept.get(model_id)
     if kept is not None:
-        found = _read(kept, side, chosen.max_weights_bytes, config)
+        found = _read(kept, side, chosen.max_weights_bytes if chosen.signature else None, config)
         yield side.source, found
         if isinstance(found, tuple):
             return
@@ -174,7 +174,7 @@ def _extracted(
 
 
 def _read(
-    uris: tuple[str, ...], side: Signature, most_bytes: int, config: RunConfig
+    uris: tuple[str, ...], side: Signature, most_bytes: int | None, config: RunConfig
 ) -> Refs | tuple[str, OtceError]:
     repetitions = config.sampling.repetitions
     try:

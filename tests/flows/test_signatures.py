@@ -91,6 +91,8 @@ def test_a_new_target_needs_no_source_images(kept, tmp_path, prefect_api):
     config["datasets"]["harbour"] = IMAGES | {"digest": digest}
     config["datasets"]["ember"] = {"layout": "scenes:ember", "count": 6, "size_px": [48, 64]}
     config["targets"].append("ember")
+    # Enough for the weights and less than a kept draw, which is none of the model's files.
+    config["models"]["net-0"]["max_weights_bytes"] = 2_000
     path = write_zoo(tmp_path, config)
     problems, printed = validated(path)
     assert not problems

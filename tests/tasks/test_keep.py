@@ -6,9 +6,9 @@ import ray
 
 from otce.config import ExecutionConfig
 from otce.errors import ModelError, StoreError
-from otce.signature import draw_key, encode
+from otce.signature import draw_key, encode, kept_uris
 from otce.store import Store
-from tasks.keep import keep_draws, kept_uris, read_draws
+from tasks.keep import keep_draws, read_draws
 from tasks.retry import GaveUpError
 from tests.otce.test_signature import SIDE, draws, same
 

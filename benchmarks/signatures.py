@@ -1,0 +1,140 @@
+"""What float16 storage of a source signature would do to the score, and the bytes it would save.
+
+    python benchmarks/signatures.py                        # the demo's models, nothing to download
+    python benchmarks/signatures.py examples/camvid.yaml --models depthwise-0016E5 --target 0006R0
+
+Only the source side is rounded, as only it is kept; every draw is scored twice, with the features
+as extracted and with those that came back from float16.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cyclopts
+import numpy as np
+import safetensors.numpy
+
+import otce
+from otce.census import count_labels, draw_pixels
+from otce.config import RunConfig
+from otce.config_file import load_config
+from otce.datasets import open_dataset
+from otce.datasets.expand import expanded
+from otce.identity import model_signature
+from otce.signature import Draw, encode
+from otce.zoo import model_identity
+from tasks.census import Census, list_dataset
+from tasks.extract import FeatureWorker, cut
+
+DEMO = Path(__file__).parent.parent / "examples/demo.yaml"
+
+
+def main(
+    config: str = str(DEMO),
+    *,
+    models: tuple[str, ...] = ("depthwise-dune", "unet-ember"),
+    target: str = "birch",
+    pixels: int = 2_000,
+    draws: int = 5,
+) -> None:
+    """Measure and print.
+
+    Args:
+        config: a run; its weights must be there.
+        models: which of its models.
+        target: which of its targets.
+        pixels: N.
+        draws: K.
+    """
+    run = expanded(load_config(config))
+    print(f"N = {pixels}, K = {draws}, target {target}; shifts in nats, over {draws} draws")
+    columns = (
+        "model",
+        "tap",
+        "dim",
+        "scaling",
+        "mean OTCE",
+        "max |shift|",
+        "float32 B",
+        "float16 B",
+    )
+    print("  ".join(f"{name:>16}" for name in columns))
+    censuses = {id_: census(id_, run, pixels, draws) for id_ in {target, *sources(run, models)}}
+    for model in models:
+        for tap in ("head", "logits"):
+            for row in measured(run, model, tap, target, censuses):
+                print("  ".join(f"{value:>16}" for value in (model, tap, *row)))
+
+
+def sources(run: RunConfig, models: tuple[str, ...]) -> list[str]:
+    return [str(run.models[model].source) for model in models]
+
+
+def census(id_: str, run: RunConfig, pixels: int, draws: int) -> Census:
+    listed = list_dataset.fn(id_, run)
+    dataset = open_dataset(listed.config)
+    counts_px = count_labels(dataset, dataset.items)
+    sample = draw_pixels(
+        dataset,
+        range(len(dataset.items)),
+        counts_px.sum(axis=1),
+        pixels=pixels,
+        repetitions=draws,
+        seed=run.seed,
+        digest_of_dataset=listed.digest,
+    )
+    return Census(listed, tuple(counts_px.sum(axis=0).tolist()), sample)
+
+
+def features(worker: FeatureWorker, side: Census) -> list[Draw]:
+    repetitions = int(side.sample.repetition.max()) + 1
+    parts = [worker.extract(shard, {}, None)[1:] for shard in cut(side, 64, repetitions)]
+    return [
+        (np.concatenate([f for f, _ in column]), np.concatenate([y for _, y in column]))
+        for column in zip(*parts, strict=True)
+    ]
+
+
+def measured(
+    run: RunConfig, model: str, tap: str, target: str, censuses: dict[str, Census]
+) -> Iterator[tuple[str, ...]]:
+    """Rows of dimension, scaling, mean score, largest shift, and bytes of both kinds."""
+    chosen = run.models[model].model_copy(update={"tap": tap})
+    run = run.model_copy(update={"models": {model: chosen}})
+    worker = FeatureWorker()
+    worker.load(model, chosen, run.execution.python_path, {}, 1)
+    listed = censuses[str(chosen.source)].listed
+    kept, others = (features(worker, censuses[id_]) for id_ in (listed.id, target))
+    halves = [(f.astype(np.float16), y) for f, y in kept]
+    side = model_signature(
+        run,
+        model,
+        model=model_identity(chosen, run.execution.python_path),
+        source=listed.id,
+        source_digest=listed.digest,
+        classes=listed.classes,
+    )
+    n_bytes = len(encode(side, dict(enumerate(kept))))
+    saved = sum(len(safetensors.numpy.save({"f": f, "y": y})) for f, y in halves)
+    for scaling in ("standardize", "none"):
+        whole, rounded = (
+            np.array(
+                [
+                    score(*source, *other, scaling)
+                    for source, other in zip(sides, others, strict=True)
+                ]
+            )
+            for sides in (kept, [(f.astype(np.float32), y) for f, y in halves])
+        )
+        shift = np.abs(whole - rounded).max()
+        dim = str(kept[0][0].shape[1])
+        yield dim, scaling, f"{whole.mean():.4f}", f"{shift:.1e}", f"{n_bytes:,}", f"{saved:,}"
+
+
+def score(*arguments: object) -> float:
+    *sides, scaling = arguments
+    return otce.score_pixels(*sides, feature_scaling=scaling, device="cpu").otce
+
+
+if __name__ == "__main__":
+    cyclopts.run(main)
