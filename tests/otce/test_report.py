@@ -58,7 +58,7 @@ def test_hostile_texts_are_shown_and_not_obeyed(hostile):
         for number, joint in enumerate((CONFUSED, blurred(CONFUSED, 0.4)))
         for target in (f"t {hostile}", "bay")
     ]
-    about = {"items": 3, "classes": [hostile], "digest": hostile}
+    about = {"items": 3, "classes": [hostile], "digest": hostile, "notes": [hostile]}
     html = page(
         *pairs,
         failures=[failure(hostile, hostile, message=hostile, error_class=hostile)],
