@@ -54,27 +54,36 @@ def growth(*, threads: int = 2, plot: Path | None = None) -> None:
         table.add_row(name, *(f"{s:.3f}" for s in seconds[name]), f"{slope:.2f}")
     Console(width=120).print(table)
     if plot is not None:
-        with drawing("growth"):
-            figure, axes = canvas((560, 320), left_px=64)
-            for (name, row), colour in zip(seconds.items(), COLOURS, strict=True):
-                axes.loglog(COUNTS, row, "o-", color=colour, label=name)
-            axes.loglog(COUNTS, [(n / 10_000) ** 2 for n in COUNTS], ":", color="#8a93a1")
-            axes.annotate("N squared", (1_300, 0.012), color="#5b6472")
-            axes.set(xlabel="pixels a side", ylabel="seconds a draw")
-            axes.legend(frameon=False)
-            figure.savefig(plot, metadata={"Date": None} if plot.suffix == ".svg" else None)
+        draw_growth(seconds, plot)
+
+
+def draw_growth(seconds: dict[str, list[float]], plot: Path) -> None:
+    with drawing("growth"):
+        figure, axes = canvas((560, 320), left_px=72)
+        for (name, row), colour in zip(seconds.items(), COLOURS, strict=True):
+            axes.loglog(COUNTS, row, "o-", color=colour, label=name)
+        axes.loglog(COUNTS, [(n / 10_000) ** 2 for n in COUNTS], ":", color="#8a93a1")
+        axes.annotate("N squared", (1_300, 0.012), color="#5b6472")
+        axes.set(xlabel="pixels a side", ylabel="seconds a draw")
+        axes.set_xticks(COUNTS, [f"{n:,}" for n in COUNTS])
+        axes.set_yticks([0.01, 0.1, 1], ["0.01", "0.1", "1"])
+        axes.minorticks_off()
+        axes.legend(frameon=False)
+        figure.patch.set_visible(True)
+        figure.savefig(plot)
 
 
 @app.command
-def drift(*, pixels: int = 10_000) -> None:
+def drift(*names: str, pixels: int = 10_000) -> None:
     """Show how far the entropy still is from the converged one at a tolerance.
 
     Args:
+        names: regimes; by default all.
         pixels: N, a side.
     """
     tolerances = (1e-2, 3e-3, 1e-3, 1e-4)
     table = Table("regime", *(f"{t:g}" for t in tolerances), title="nats off (L1 error reached)")
-    for name in (*DRAWN, *REAL):
+    for name in names or (*DRAWN, *REAL):
         draw = regime(name, pixels)
         right = reference(draw)
         cells = []
