@@ -24,14 +24,13 @@ import torch
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
+from sampled import sampled
 
-from otce.census import count_labels, dataset_digest, draw_pixels, item_digests
 from otce.config import ExecutionConfig, FolderDataset
-from otce.datasets import open_dataset
 from otce.datasets.scenes import CLASSES, draw_scene
 from otce.model_config import ModelConfig
 from otce.zoo import load_model
-from tasks.census import Census, Listed
+from tasks.census import Census
 from tasks.cluster import Plan, Slots, cluster
 from tasks.extract import ModelOnSlot, actor_maker, cut
 
@@ -79,25 +78,6 @@ def make_model(folder: Path) -> ModelConfig:
     )
 
 
-def take_census(config: FolderDataset, pixels: int) -> Census:
-    dataset = open_dataset(config)
-    digests = item_digests(dataset, dataset.items)
-    whole = dataset_digest(dataset, digests)
-    counts = count_labels(dataset, dataset.items)
-    sample = draw_pixels(
-        dataset,
-        range(len(dataset.items)),
-        counts.sum(axis=1),
-        pixels=pixels,
-        repetitions=REPETITIONS,
-        seed=0,
-        digest_of_dataset=whole,
-    )
-    images = tuple(image for image, _ in digests)
-    listed = Listed("drawn", config, dataset.items, images, whole, dataset.classes)
-    return Census(listed, tuple(counts.sum(axis=0).tolist()), sample)
-
-
 def bare_loop(model: ModelConfig, files: list[Path]) -> float:
     """Decode and run the net, image by image, with one thread; seconds."""
     network = load_model("net", model, python_path=[str(EXAMPLES)]).network
@@ -138,7 +118,7 @@ def print_peak(request: str) -> None:
     from tasks.extract import FeatureWorker  # noqa: PLC0415
 
     data, model = json.loads(request)
-    census = take_census(FolderDataset(**data), 2_000)
+    census = sampled("drawn", FolderDataset(**data), pixels=2_000, repetitions=REPETITIONS)
     worker = FeatureWorker()
     worker.load("net", ModelConfig(**model), [str(EXAMPLES)], {}, 1)
     for shard in cut(census, 64, REPETITIONS):
@@ -163,7 +143,9 @@ def main(*, images: int = 500, repeats: int = 3, peak: str | None = None) -> Non
         make_images(folder / "data", max(images, 500))
         model = make_model(folder)
         execution = ExecutionConfig(python_path=(str(EXAMPLES),), workers=1)
-        census = take_census(describe(folder / "data", images), PIXELS)
+        census = sampled(
+            "drawn", describe(folder / "data", images), pixels=PIXELS, repetitions=REPETITIONS
+        )
         files = [Path(item.image) for item in census.listed.items]
         with cluster(execution) as plan:
             ratios, bare, actor, kept, dim = compare(plan, execution, model, census, files, repeats)

@@ -21,10 +21,11 @@ import cyclopts
 import numpy as np
 import safetensors.torch
 import torch
-from extraction import describe, make_images, take_census, through_actor
+from extraction import REPETITIONS, describe, make_images, through_actor
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
+from sampled import sampled
 from torch import nn
 
 from otce.config import ExecutionConfig
@@ -145,7 +146,12 @@ def main(*, images: int = 64, repeats: int = 3) -> None:
         folder = Path(name)
         make_images(folder / "data", images)
         zoo = make_zoo(folder)
-        census = take_census(describe(folder / "data", images), PIXELS_AN_IMAGE * images)
+        census = sampled(
+            "drawn",
+            describe(folder / "data", images),
+            pixels=PIXELS_AN_IMAGE * images,
+            repetitions=REPETITIONS,
+        )
         files = [Path(item.image) for item in census.listed.items]
         table = Table("net", "input", "bare, images/s", "actor, images/s", "time actor / bare")
         execution = ExecutionConfig(python_path=(str(EXAMPLES),), workers=1)

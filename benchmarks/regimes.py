@@ -15,9 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from otce.census import count_labels, dataset_digest, draw_pixels, item_digests
 from otce.config_file import load_config
-from otce.datasets import open_dataset
 from otce.scaling import scale
 
 Draw = tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]
@@ -77,6 +75,8 @@ def scaled(source: Any, source_y: Any, target: Any, target_y: Any, scaling: Any)
 def camvid(tap: str, scaling: str, n: int, seed: int) -> Draw:
     """Extract features of a trained model as a run does."""
     # Ray and Prefect come with these: not into the memory of a process that has no use for them.
+    from sampled import sampled  # noqa: PLC0415
+
     from tasks.extract import FeatureWorker, cut  # noqa: PLC0415
 
     sys.path.insert(0, str(CAMVID.parent))
@@ -86,32 +86,10 @@ def camvid(tap: str, scaling: str, n: int, seed: int) -> Draw:
     worker.load("net", model, run.execution.python_path, {}, 1)
     sides: list[Any] = []
     for name in ("0016E5", "0006R0"):
-        census = drawn(run.datasets[name], n, seed)
+        census = sampled(name, run.datasets[name], pixels=n, repetitions=1, seed=seed)
         parts = [worker.extract(shard, {}, None)[1] for shard in cut(census, 64, 1)]
         sides += [np.concatenate(column) for column in zip(*parts, strict=True)]
     return scaled(*sides, scaling)
-
-
-def drawn(config: Any, n: int, seed: int) -> Any:
-    """Count a data set and draw one repetition."""
-    from tasks.census import Census, Listed  # noqa: PLC0415
-
-    dataset = open_dataset(config)
-    digests = item_digests(dataset, dataset.items)
-    counts = count_labels(dataset, dataset.items)
-    whole = dataset_digest(dataset, digests)
-    sample = draw_pixels(
-        dataset,
-        range(len(dataset.items)),
-        counts.sum(axis=1),
-        pixels=n,
-        repetitions=1,
-        seed=seed,
-        digest_of_dataset=whole,
-    )
-    images = tuple(image for image, _ in digests)
-    listed = Listed("camvid", config, dataset.items, images, whole, dataset.classes)
-    return Census(listed, tuple(counts.sum(axis=0).tolist()), sample)
 
 
 def entropy(mass_SM: torch.Tensor, target_y: NDArray[Any]) -> float:

@@ -13,17 +13,16 @@ from pathlib import Path
 import cyclopts
 import numpy as np
 import safetensors.numpy
+from sampled import sampled
 
 import otce
-from otce.census import count_labels, draw_pixels
 from otce.config import RunConfig
 from otce.config_file import load_config
-from otce.datasets import open_dataset
 from otce.datasets.expand import expanded
 from otce.identity import model_signature
 from otce.signature import Draw, encode
 from otce.zoo import model_identity
-from tasks.census import Census, list_dataset
+from tasks.census import Census
 from tasks.extract import FeatureWorker, cut
 
 DEMO = Path(__file__).parent.parent / "examples/demo.yaml"
@@ -59,7 +58,10 @@ def main(
         "float16 B",
     )
     print("  ".join(f"{name:>16}" for name in columns))
-    censuses = {id_: census(id_, run, pixels, draws) for id_ in {target, *sources(run, models)}}
+    censuses = {
+        id_: sampled(id_, run.datasets[id_], pixels=pixels, repetitions=draws, seed=run.seed)
+        for id_ in {target, *sources(run, models)}
+    }
     for model in models:
         for tap in ("head", "logits"):
             for row in measured(run, model, tap, target, censuses):
@@ -68,22 +70,6 @@ def main(
 
 def sources(run: RunConfig, models: tuple[str, ...]) -> list[str]:
     return [str(run.models[model].source) for model in models]
-
-
-def census(id_: str, run: RunConfig, pixels: int, draws: int) -> Census:
-    listed = list_dataset.fn(id_, run)
-    dataset = open_dataset(listed.config)
-    counts_px = count_labels(dataset, dataset.items)
-    sample = draw_pixels(
-        dataset,
-        range(len(dataset.items)),
-        counts_px.sum(axis=1),
-        pixels=pixels,
-        repetitions=draws,
-        seed=run.seed,
-        digest_of_dataset=listed.digest,
-    )
-    return Census(listed, tuple(counts_px.sum(axis=0).tolist()), sample)
 
 
 def features(worker: FeatureWorker, side: Census) -> list[Draw]:

@@ -4,12 +4,11 @@ import difflib
 from collections.abc import Iterable
 
 from flows.sources import pinned_only, source_side, with_signatures
-from otce.census import dataset_digest, item_digests, refuse_other_digest
 from otce.config import RunConfig
-from otce.datasets import open_dataset
 from otce.datasets.expand import expanded
 from otce.errors import ConfigError
 from otce.files import absolute_uri, write_bytes
+from otce.readable import open_readable
 from otce.signature import Contents, encode, kept_uris, read_whole, refuse_other
 from otce.store import Store
 
@@ -42,10 +41,8 @@ def export_signature(config: RunConfig, model_id: str, uri: str) -> tuple[Conten
     source = str(chosen.source)
     known = {}
     if source not in pinned_only(config):
-        dataset = open_dataset(config.datasets[source], execution.storage_options)
-        digest = dataset_digest(dataset, item_digests(dataset, dataset.items))
-        refuse_other_digest(source, digest, config.datasets[source])
-        known[source] = digest, dataset.classes
+        found = open_readable(source, config.datasets[source], execution.storage_options)
+        known[source] = found.digest, found.dataset.classes
     side = source_side(model_id, config, {}, known)
     repetitions = config.sampling.repetitions
     store = Store(execution.store, execution.storage_options)

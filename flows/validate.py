@@ -19,13 +19,13 @@ from flows.sources import (
     source_side,
     with_signatures,
 )
-from otce.bad_items import Readable, open_readable
-from otce.census import count_labels, dataset_digest, item_digests, refuse_other_digest
+from otce.census import count_labels
 from otce.config import RunConfig
 from otce.counts import kept_counts
 from otce.datasets.expand import expanded
 from otce.errors import OtceError
 from otce.identity import Signature, pair_fingerprint
+from otce.readable import Readable, open_readable
 from otce.sampling import pixels_to_draw
 from otce.signature import read_whole
 from otce.store import Store
@@ -44,12 +44,10 @@ class CheckedData:
 
     Attributes:
         readable: opened, corrupt items left out as far as they may be.
-        digest: of its content.
         pixels: pixels a draw will have.
     """
 
     readable: Readable
-    digest: str
     pixels: int
 
 
@@ -135,7 +133,7 @@ def _unread(config: RunConfig, described: Described, store: Store | None) -> set
 def _print_notes(data: dict[str, CheckedData], console: Console) -> None:
     for id_, checked in data.items():
         readable = checked.readable
-        for note in (f"digest {checked.digest}", *readable.notes, *readable.left_out.values()):
+        for note in (f"digest {readable.digest}", *readable.notes, *readable.left_out.values()):
             told = printable(f"{id_}: {note}")
             console.print(told, markup=False, highlight=False, soft_wrap=True)
 
@@ -158,13 +156,10 @@ def _print_sources(
 
 
 def _check_data(id_: str, config: RunConfig, store: Store | None, table: Table) -> CheckedData:
-    readable = open_readable(config.datasets[id_], config.execution.storage_options)
+    readable = open_readable(id_, config.datasets[id_], config.execution.storage_options)
     dataset = readable.dataset
-    digests = item_digests(dataset, dataset.items)
-    digest = dataset_digest(dataset, digests)
-    refuse_other_digest(id_, digest, config.datasets[id_])
-    kept = kept_counts(digest, store) if store else None
-    counts = count_labels(dataset, dataset.items, digests) if kept is None else kept
+    kept = kept_counts(readable.digest, store) if store else None
+    counts = count_labels(dataset, dataset.items, readable.digests) if kept is None else kept
     labelled_px, class_px = int(counts.sum()), counts.sum(axis=0)
     pixels = pixels_to_draw(
         labelled_px,
@@ -180,7 +175,7 @@ def _check_data(id_: str, config: RunConfig, store: Store | None, table: Table) 
     table.add_row(
         plain(id_), str(len(dataset.items)), f"{labelled_px:,}", f"{pixels:,}", plain(mix)
     )
-    return CheckedData(readable, digest, pixels)
+    return CheckedData(readable, pixels)
 
 
 def _check_model(
@@ -194,7 +189,8 @@ def _check_model(
     chosen, execution = config.models[id_], config.execution
     options = execution.storage_options
     known = {
-        name: (checked.digest, checked.readable.dataset.classes) for name, checked in data.items()
+        name: (checked.readable.digest, checked.readable.dataset.classes)
+        for name, checked in data.items()
     }
     side = None
     if chosen.signature or chosen.source in known.keys() | unread:
@@ -251,7 +247,7 @@ def _print_plan(
             target,
             model=side,
             source_digest=side.source_digest,
-            target_digest=data[target].digest,
+            target_digest=data[target].readable.digest,
         )
         for side, model, target in runnable
     }

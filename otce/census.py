@@ -10,7 +10,6 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from otce.dataset_config import ImageFiles, ScenesDataset
 from otce.datasets import Dataset, Item
 from otce.errors import DataError
 from otce.fingerprint import canonical_json, digest
@@ -51,24 +50,6 @@ def dataset_digest(dataset: Dataset, digests: Iterable[tuple[str, str]]) -> str:
         [item.id, image, label] for item, (image, label) in zip(dataset.items, digests, strict=True)
     ]
     return digest(canonical_json({"classes": dataset.classes, "items": content}).encode())
-
-
-def refuse_other_digest(id_: str, found: str, config: ImageFiles | ScenesDataset) -> None:
-    """Hold a data set against the digest that its configuration pins it to, if it does.
-
-    Args:
-        id_: its id.
-        found: digest of what was read.
-        config: its configuration.
-
-    Raises:
-        DataError: it was pinned to another digest.
-    """
-    if config.digest not in (None, found):
-        raise DataError(
-            f"data set {id_} has digest {found}, not the declared {config.digest}: files, classes "
-            "or label rules changed; restore them, or change digest if they are meant to be so"
-        )
 
 
 def count_labels(

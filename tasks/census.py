@@ -13,20 +13,13 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from otce import tables
-from otce.bad_items import open_readable
-from otce.census import (
-    concatenated,
-    count_labels,
-    dataset_digest,
-    draw_pixels,
-    item_digests,
-    refuse_other_digest,
-)
+from otce.census import concatenated, count_labels, draw_pixels
 from otce.config import DatasetConfig, RunConfig
 from otce.counts import keep_counts, kept_counts
 from otce.datasets import Item, open_dataset
 from otce.files import StorageOptions
 from otce.identity import sample_fingerprint
+from otce.readable import open_readable
 from otce.sampling import Sample, pixels_to_draw
 from otce.store import Store
 from tasks.retry import GaveUpError, Ref, Window
@@ -102,21 +95,17 @@ def list_dataset(dataset_id: str, config: RunConfig) -> Listed:
         OtceError: it cannot be listed or read, or is pinned to another digest.
     """
     chosen = config.datasets[dataset_id]
-    readable = open_readable(chosen, config.execution.storage_options)
-    dataset = readable.dataset
-    digests = item_digests(dataset, dataset.items)
-    digest = dataset_digest(dataset, digests)
-    refuse_other_digest(dataset_id, digest, chosen)
+    found = open_readable(dataset_id, chosen, config.execution.storage_options)
     return Listed(
         id=dataset_id,
         config=chosen,
-        items=dataset.items,
-        image_digests=tuple(image for image, _ in digests),
-        digest=digest,
-        classes=dataset.classes,
-        notes=readable.notes,
-        label_digests=tuple(label for _, label in digests),
-        left_out=readable.left_out,
+        items=found.dataset.items,
+        image_digests=tuple(image for image, _ in found.digests),
+        digest=found.digest,
+        classes=found.dataset.classes,
+        notes=found.notes,
+        label_digests=tuple(label for _, label in found.digests),
+        left_out=found.left_out,
     )
 
 

@@ -8,7 +8,7 @@
 | B10 | zoo/test_tap.py (close names, ranks, dictionaries), zoo/test_source_model.py |
 | B11 | zoo/test_honesty.py (dropout, noise, batch statistics), zoo/test_model.py (evaluation mode) |
 | B12 | datasets/test_decode.py (modes, alpha, CMYK, 16 bits) |
-| B13 | test_bad_items.py, datasets/test_folder_refusals.py, datasets/test_decode.py (every truncation), flows/test_run.py (left out by a run) |
+| B13 | test_readable.py, datasets/test_folder_refusals.py, datasets/test_decode.py (every truncation), flows/test_run.py (left out by a run) |
 | B16 | tasks/test_extract.py, tasks/test_census.py (nothing is stored), test_census.py, datasets/test_folder.py |
 | B17 | zoo/test_hf_nets.py (a revision that moved), zoo/test_model.py (weights of another digest) |
 """  # noqa: E501 - a table

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from otce.bad_items import open_readable
-from otce.census import count_labels, dataset_digest, item_digests
+from otce.census import count_labels
 from otce.dataset_config import ImageFiles
 from otce.errors import CorruptDataError, DataError
+from otce.readable import open_readable
 from tests.folders import Place, mask, pair, photo, png
 
 # Files of an image and of a mask.
@@ -30,12 +30,7 @@ def place(tmp_path):
 
 
 def readable(place, **fields):
-    return open_readable(place.config(**fields))
-
-
-def digest(found):
-    dataset = found.dataset
-    return dataset_digest(dataset, item_digests(dataset, dataset.items))
+    return open_readable("folder", place.config(**fields))
 
 
 def with_bad(place, *names, kind="text"):
@@ -95,16 +90,16 @@ def test_only_corrupt_items_are_left_out(place, files):
 def test_what_is_left_out_names_every_object(place):
     """The data set is the one that never had the item, and no other."""
     with_bad(place)
-    whole = digest(readable(place))
-    assert digest(readable(place, max_bad_items=5)) == whole
+    whole = readable(place).digest
+    assert readable(place, max_bad_items=5).digest == whole
     with_bad(place, "i/b")
-    without_b = digest(readable(place, max_bad_items=1))
+    without_b = readable(place, max_bad_items=1).digest
     with_bad(place, "l/c")
-    without_c = digest(readable(place, max_bad_items=1))
+    without_c = readable(place, max_bad_items=1).digest
     assert len({whole, without_b, without_c}) == 3
     for name in ("i/c.png", "l/c.png"):
         Path(f"{place.uri}/{name}").unlink()
-    assert digest(readable(place)) == without_c
+    assert readable(place).digest == without_c
 
 
 def test_nothing_is_decoded_where_nothing_may_be_left_out(place, monkeypatch):

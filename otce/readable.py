@@ -1,4 +1,4 @@
-"""Items whose files are corrupt: errors, or left out as far as the configuration lets them be.
+"""A data set as it can be read: listed, hashed, without the corrupt items that may be left out.
 
 A data set with an item left out is the data set that never had it: the items that stay give the
 digest, and the digest names every object.
@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
+from otce.census import dataset_digest, item_digests
 from otce.dataset_config import DatasetConfig, ImageFiles
 from otce.datasets import Dataset, Item, open_dataset
 from otce.datasets.items import listing
@@ -24,21 +25,28 @@ class Readable:
 
     Attributes:
         dataset: opened; its items are those that stay.
+        digests: (image digest, label digest) of each of them.
+        digest: of the whole.
         left_out: what is wrong with each other item, by id.
         notes: everything that was left out, in words.
     """
 
     dataset: Dataset
+    digests: list[tuple[str, str]]
+    digest: str
     left_out: dict[str, str]
     notes: tuple[str, ...]
 
 
-def open_readable(config: DatasetConfig, options: StorageOptions | None = None) -> Readable:
-    """Open and list a data set, and leave its corrupt items out if the configuration says so.
+def open_readable(
+    id_: str, config: DatasetConfig, options: StorageOptions | None = None
+) -> Readable:
+    """Open, list and hash a data set, and leave out corrupt items if the configuration says so.
 
     Nothing is decoded where none may be left out: there, corrupt items are errors when counted.
 
     Args:
+        id_: its id, for errors.
         config: one data set of the configuration.
         options: fsspec options by protocol.
 
@@ -46,14 +54,34 @@ def open_readable(config: DatasetConfig, options: StorageOptions | None = None) 
         The data set and what it lacks.
 
     Raises:
-        DataError: it cannot be listed, more than `max_bad_items` are corrupt, or all of them.
+        DataError: it cannot be listed, more than `max_bad_items` are corrupt, or all of them, or it
+            is pinned to another digest.
         StoreError: an item cannot be read.
     """
     dataset = open_dataset(config, options)
     most = config.max_bad_items if isinstance(config, ImageFiles) else 0
     bad = _corrupt(dataset) if most else {}
-    if not bad:
-        return Readable(dataset, {}, dataset.notes)
+    notes = dataset.notes
+    if bad:
+        dataset = _without(dataset, bad, most, config, options)
+        notes = (*notes, f"{len(bad)} corrupt items left out: {', '.join(bad)}")
+    digests = item_digests(dataset, dataset.items)
+    found = dataset_digest(dataset, digests)
+    if config.digest not in (None, found):
+        raise DataError(
+            f"data set {id_} has digest {found}, not the declared {config.digest}: files, classes "
+            "or label rules changed; restore them, or change digest if they are meant to be so"
+        )
+    return Readable(dataset, digests, found, bad, notes)
+
+
+def _without(
+    dataset: Dataset,
+    bad: dict[str, str],
+    most: int,
+    config: DatasetConfig,
+    options: StorageOptions | None,
+) -> Dataset:
     total = len(dataset.items)
     if len(bad) > most or len(bad) == total:
         told = "; ".join(list(bad.values())[:_SPELLED_OUT])
@@ -62,9 +90,7 @@ def open_readable(config: DatasetConfig, options: StorageOptions | None = None) 
             f"{listing(list(bad))}; {told}; replace the files, or raise max_bad_items when "
             "fewer items will do"
         )
-    items = [item for item in dataset.items if item.id not in bad]
-    note = f"{len(bad)} corrupt items left out: {', '.join(bad)}"
-    return Readable(open_dataset(config, options, items), bad, (*dataset.notes, note))
+    return open_dataset(config, options, [item for item in dataset.items if item.id not in bad])
 
 
 def _corrupt(dataset: Dataset) -> dict[str, str]:
