@@ -100,7 +100,7 @@ def through_ray(config: CityscapesDataset, folder: Path) -> tuple[float, float]:
     """Seconds of a first census, count and draw, and of one with another seed, which draws only."""
     run = {
         "datasets": {"frames": config.model_dump(), "alder": {"layout": "scenes:alder"}},
-        "models": {"none": {"factory": "python:n:n", "weights": "none", "source": "alder"}},
+        "models": {"none": {"reference": "python:n:n", "weights": "none", "source": "alder"}},
         "targets": ["frames"],
     }
     store = Store(str(folder / "store"))
