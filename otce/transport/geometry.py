@@ -6,6 +6,7 @@ units the cost of a pair is |x - y|^2 / 2 nats; at temperature `t` its logit is
 `f_N`, `g_M` potentials in nats. A plan is P = a exp((f + g - C) / t) b.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -92,7 +93,8 @@ class Geometry:
             TransportError: distances are not finite, or so large that differences of epsilon are
                 lost to rounding even in float64.
         """
-        unit = (2 / epsilon) ** 0.5
+        # Rounded correctly, as a power need not be: then powers of two scale a problem exactly.
+        unit = math.sqrt(2 / epsilon)
         x_ND, y_MD = source_ND * unit, target_MD * unit
         norms = [side.square().sum(1) for side in (x_ND, y_MD)]
         largest = sum(float(norm.max()) ** 0.5 for norm in norms) ** 2 / 2

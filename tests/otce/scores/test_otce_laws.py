@@ -125,6 +125,23 @@ def test_scaling_cost_and_epsilon_together_changes_no_bit(problem, weights, powe
     assert other.transport_cost == score.transport_cost * size**2
 
 
+@pytest.mark.parametrize("epsilon", [2.758, 11.767, 17.931])
+def test_epsilons_whose_root_was_rounded_as_a_power_scale_with_the_cost(epsilon):
+    """Their features were once in units that differed in the last bit from those of 4 epsilon."""
+    drawn = clouds(3, n=6, m=9, dim=1)
+    recipe = {"feature_scaling": "none", "tolerance": 1e-6}
+    score = score_pixels(*drawn.arguments, epsilon=epsilon, **recipe)
+    other = score_pixels(
+        2 * drawn.source_ND,
+        drawn.source_y,
+        2 * drawn.target_MD,
+        drawn.target_y,
+        epsilon=4 * epsilon,
+        **recipe,
+    )
+    assert (other.otce, other.transport_cost) == (score.otce, 4 * score.transport_cost)
+
+
 @EXAMPLES
 @given(problems(), st.floats(1e-6, 1e6), st.floats(-100, 100))
 def test_scaling_and_moving_features_changes_nothing_when_they_are_standardized(
