@@ -22,7 +22,8 @@ from otce.identity import sample_fingerprint
 from otce.readable import open_readable
 from otce.sampling import Sample, pixels_to_draw
 from otce.store import Store
-from tasks.retry import GaveUpError, Ref, Window
+from tasks.ray_calls import Ref, inside
+from tasks.retry import GaveUpError, Window
 
 
 @dataclass(frozen=True)
@@ -201,7 +202,8 @@ def _draw(
 ) -> pa.Table:
     chosen, options = listed.config, config.execution.storage_options
     shards = shard_ranges(len(listed.items), config.execution.items_per_shard)
-    items = ray.put(listed.items)
+    with inside():
+        items = ray.put(listed.items)
     labelled_px = counts_px.sum(axis=1)
     recipe = {
         "pixels": pixels_to_draw(

@@ -16,6 +16,7 @@ import ray
 
 from otce.config import ExecutionConfig
 from otce.errors import ClusterError
+from tasks.ray_calls import RayEndedError, callers_leave_first, inside
 
 _HALF_CPU: Final = 0.5
 _KNOCK_S: Final = 10
@@ -73,7 +74,8 @@ def cluster(execution: ExecutionConfig) -> Iterator[Plan]:
         # Ray's own handler aborts the process before anything can be ended in order.
         signal.signal(signal.SIGTERM, on_sigterm)
     try:
-        yield plan(ray.cluster_resources(), execution)  # type: ignore[no-untyped-call]
+        with callers_leave_first():
+            yield plan(ray.cluster_resources(), execution)  # type: ignore[no-untyped-call]
     finally:
         ray.shutdown()
 
@@ -149,7 +151,7 @@ class Slot:
     def drop(self) -> None:
         """End the actor, if it is still there; the next use starts another."""
         if self._actor is not None:
-            with contextlib.suppress(ray.exceptions.RayError):
+            with contextlib.suppress(ray.exceptions.RayError, RayEndedError), inside():
                 ray.kill(self._actor)
             self._actor = None
 

@@ -19,7 +19,8 @@ from otce.sampling import Sample
 from otce.zoo import SourceModel, load_model
 from tasks.census import Census, shard_ranges
 from tasks.cluster import Plan, Slot
-from tasks.retry import Ref, attempt
+from tasks.ray_calls import Ref, inside, result
+from tasks.retry import attempt
 
 _GPU_BATCH = 8
 # On a CPU larger batches gain little, and one image at a time gives the same bytes however the
@@ -214,7 +215,7 @@ class ModelOnSlot:
             self._ready()
             refs = started.get(index) or self._start(shards[index])
             started[index] = refs
-            ray.get(refs[0], timeout=self._execution.time_limit_s)
+            result(refs[0], self._execution.time_limit_s)
             return refs[1:]
 
         def repeat() -> None:
@@ -228,13 +229,16 @@ class ModelOnSlot:
     def _start(self, shard: Shard) -> list[Ref]:
         execution = self._execution
         method = self._slot.actor.extract.options(num_returns=shard.repetitions + 1)
-        refs: list[Ref] = method.remote(shard, execution.storage_options, execution.batch_size)
+        with inside():
+            refs: list[Ref] = method.remote(shard, execution.storage_options, execution.batch_size)
         return refs
 
     def _ready(self) -> None:
         actor = self._slot.actor
         if self._loaded is not actor:
-            ray.get(actor.load.remote(*self._arguments), timeout=self._execution.time_limit_s)
+            with inside():
+                loaded = actor.load.remote(*self._arguments)
+            result(loaded, self._execution.time_limit_s)
             self._loaded = actor
 
     def _replace(self) -> None:

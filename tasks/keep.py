@@ -12,7 +12,8 @@ from otce.files import StorageOptions, join, write_bytes
 from otce.identity import Signature
 from otce.signature import draw_key, encode, read_whole, refuse_other
 from tasks.extract import Drawn
-from tasks.retry import Ref, attempt
+from tasks.ray_calls import Ref, inside, result
+from tasks.retry import attempt
 
 
 def keep_draws(
@@ -33,8 +34,9 @@ def keep_draws(
     place = execution.store, execution.storage_options
 
     def put() -> None:
-        ref = _put_draws.remote(place, signature, sizes, *flat)
-        ray.get(ref, timeout=execution.time_limit_s)
+        with inside():
+            ref = _put_draws.remote(place, signature, sizes, *flat)
+        result(ref, execution.time_limit_s)
 
     # An object that is put twice is put with equal bytes.
     attempt(put, attempts=execution.attempts, recover=lambda: None)
@@ -67,8 +69,9 @@ def read_draws(
     options = execution.storage_options
 
     def read() -> list[Ref]:
-        refs: list[Ref] = start.remote(uris, signature, repetitions, options, most_bytes)
-        ray.get(refs[0], timeout=execution.time_limit_s)
+        with inside():
+            refs: list[Ref] = start.remote(uris, signature, repetitions, options, most_bytes)
+        result(refs[0], execution.time_limit_s)
         return refs[1:]
 
     refs = attempt(read, attempts=execution.attempts, recover=lambda: None)

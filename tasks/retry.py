@@ -9,17 +9,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from threading import Semaphore
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeVar
 
 import ray
 
 from otce.errors import OtceError, WorkerDiedError
-
-Ref: TypeAlias = "ray.ObjectRef[Any]"
-"""Reference of a result that Ray holds."""
+from tasks.ray_calls import RayEndedError, Ref, finished, inside, result
 
 _T = TypeVar("_T")
-_POLL_S: Final = 1.0
+_READ_S: Final = 60.0
 _WORKER_ERRORS: Final = (
     ray.exceptions.RayActorError,
     ray.exceptions.WorkerCrashedError,
@@ -132,39 +130,41 @@ class Window:
                 # With work of our own to wait for, never block on work of other threads.
                 while waiting and self._free.acquire(blocking=not pending):
                     index, number = waiting.pop()
-                    pending[submits[index]()] = _Pending(index, number, time.monotonic())
+                    with inside():
+                        ref = submits[index]()
+                    pending[ref] = _Pending(index, number, time.monotonic())
                 for ref in self._finished(pending):
                     done = pending.pop(ref)
                     self._free.release()
-                    result = _result(ref)
-                    if isinstance(result, OtceError):
-                        if result.transient and done.number < self._attempts:
+                    found = _found(ref)
+                    if isinstance(found, OtceError):
+                        if found.transient and done.number < self._attempts:
                             waiting.append((done.index, done.number + 1))
                             continue
-                        result = GaveUpError(result, done.number)
-                    yield done.index, result
+                        found = GaveUpError(found, done.number)
+                    yield done.index, found
         finally:
             for ref in pending:
                 self._free.release()
                 _cancel(ref)
 
     def _finished(self, pending: dict[Any, _Pending]) -> list[Any]:
-        ready, _ = ray.wait(list(pending), num_returns=1, timeout=_POLL_S)
+        ready = finished(list(pending))
         now_s = time.monotonic()
         for ref, task in pending.items():
             if now_s - task.started_s > self._time_limit_s:
                 _cancel(ref)
-        return list(ready)
+        return ready
 
 
-def _result(ref: Ref) -> Any:
+def _found(ref: Ref) -> Any:
     try:
-        return ray.get(ref, timeout=60)
+        return result(ref, _READ_S)
     except Exception as error:  # noqa: BLE001 - classified in one place
         return explained(error)
 
 
 def _cancel(ref: Ref) -> None:
     # Loops in C hear no polite request.
-    with contextlib.suppress(ray.exceptions.RayError):
+    with contextlib.suppress(ray.exceptions.RayError, RayEndedError), inside():
         ray.cancel(ref, force=True)

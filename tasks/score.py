@@ -18,7 +18,8 @@ from tasks.census import Census
 from tasks.cluster import Plan, Slots
 from tasks.extract import ModelOnSlot
 from tasks.keep import keep_draws, read_draws
-from tasks.retry import GaveUpError, Ref, Window
+from tasks.ray_calls import Ref
+from tasks.retry import GaveUpError, Window
 from tasks.solve import submit
 
 Refs = list[list[Ref]]

@@ -10,7 +10,7 @@ from otce.config import ScoreConfig
 from otce.errors import TransportError
 from otce.scores import Score, score_epsilons, score_pixels
 from tasks.extract import Drawn
-from tasks.retry import Ref
+from tasks.ray_calls import Ref
 
 
 def solve_parts(recipe: ScoreConfig, n_source: int, *parts: Drawn) -> dict[str, Any]:

@@ -1,0 +1,105 @@
+"""Calls into Ray from many threads, none of which is inside when Ray is shut down.
+
+A thread that waits in Ray while it is shut down may wait for ever, and its process with it. Ray is
+one a process, and so is the door that its callers pass.
+"""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, TypeAlias
+
+import ray
+
+Ref: TypeAlias = "ray.ObjectRef[Any]"
+"""Reference of a result that Ray holds."""
+
+_POLL_S: Final = 1.0
+_LEAVE_S: Final = 10.0
+"""A call ends within a poll; what takes longer than this is stuck anyway."""
+_READ_S: Final = 60.0
+
+
+class RayEndedError(BaseException):
+    """Ray is being shut down: like `KeyboardInterrupt` nothing to recover from, in any thread."""
+
+
+class _Door:
+    def __init__(self) -> None:
+        self.moved = threading.Condition()
+        self.is_open = True
+        self.inside = 0
+
+
+_door: Final = _Door()
+
+
+@contextmanager
+def inside() -> Iterator[None]:
+    """Call Ray, for a short time only.
+
+    Raises:
+        RayEndedError: Ray is being shut down.
+    """
+    with _door.moved:
+        if not _door.is_open:
+            raise RayEndedError
+        _door.inside += 1
+    try:
+        yield
+    finally:
+        with _door.moved:
+            _door.inside -= 1
+            _door.moved.notify_all()
+
+
+@contextmanager
+def callers_leave_first() -> Iterator[None]:
+    """Let threads call Ray within; at the end turn them away and wait until none is inside."""
+    _door.is_open = True
+    try:
+        yield
+    finally:
+        with _door.moved:
+            _door.is_open = False
+            _door.moved.wait_for(lambda: not _door.inside, timeout=_LEAVE_S)
+
+
+def finished(refs: Sequence[Ref]) -> list[Ref]:
+    """Wait a moment for the first of some results.
+
+    Args:
+        refs: references of the results.
+
+    Returns:
+        The reference of one that is there, or none.
+
+    Raises:
+        RayEndedError: Ray is being shut down.
+    """
+    with inside():
+        ready, _ = ray.wait(list(refs), num_returns=1, timeout=_POLL_S)
+    return list(ready)
+
+
+def result(ref: Ref, limit_s: float) -> Any:
+    """Wait for a result and take it.
+
+    Args:
+        ref: its reference.
+        limit_s: longest time to wait.
+
+    Returns:
+        The result.
+
+    Raises:
+        RayEndedError: Ray is being shut down.
+        RayError: the work failed, or is not done in time.
+    """
+    deadline_s = time.monotonic() + limit_s
+    while not finished([ref]):
+        if time.monotonic() > deadline_s:
+            raise ray.exceptions.GetTimeoutError(f"not done after {limit_s:g} s")
+    with inside():
+        return ray.get(ref, timeout=_READ_S)
