@@ -10,6 +10,28 @@ Relaxation = Literal["none", "source"]
 ClassWeights = Literal["uniform", "balanced", "balanced_source", "target_prior"]
 Solver = Literal["auto", "pot", "emd"]
 PresetName = Literal["default", "paper"]
+Metric = Literal[
+    # from the coupling of source and target pixels
+    "otce",
+    "otce_robust",
+    "normalized",
+    "wasserstein",
+    "jc_otce",
+    "otce_full",
+    # from target features and labels
+    "logme",
+    "h_score",
+    "h_score_shrunk",
+    "gbc",
+    "transrate",
+    "nleep",
+    "knn",
+    "cc_fv",
+    # from the model's own predictions on the target
+    "leep",
+    "nce",
+    "zero_shot_miou",
+]
 
 PRESETS: Final[dict[str, dict[str, dict[str, Any]]]] = {
     # arXiv 2109.15242 to the letter: raw features, balanced transport, N = 10^4, K = 10.

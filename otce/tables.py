@@ -106,6 +106,14 @@ _SCORE_COLUMNS: Final = (
         "why the first draw has no curve although one was asked for; null otherwise",
         later=_LATER,
     ),
+    _column(
+        "value",
+        _NUMBER,
+        "the score that `metric` names; equal to otce where that is the metric",
+        unit="of the metric",
+        direction="higher",
+        later=_LATER,
+    ),
 )
 
 PAIR: Final = _schema(
@@ -114,8 +122,34 @@ PAIR: Final = _schema(
     _column("source_classes", pa.list_(_INT), "class ids of the joint's rows"),
     _column("target_classes", pa.list_(_INT), "class ids of the joint's columns"),
     _column("joint", pa.list_(_NUMBER), "P(Y_s, Y_t), row by row; sums to 1"),
+    _column(
+        "target_items",
+        pa.list_(_INT),
+        "positions of the target images with pixels in any draw; in the first row only",
+        later=_LATER,
+    ),
+    _column(
+        "target_influence",
+        pa.list_(_NUMBER),
+        "what one more such image would add to the mean of the draws, by image; sums to 0",
+        unit="of the metric",
+        later=_LATER,
+    ),
+    _column(
+        "source_items",
+        pa.list_(_INT),
+        "as target_items, of the source images; empty for metrics that see none",
+        later=_LATER,
+    ),
+    _column(
+        "source_influence",
+        pa.list_(_NUMBER),
+        "as target_influence, of the source images",
+        unit="of the metric",
+        later=_LATER,
+    ),
 )
-"""One (model, target) pair: a row per repetition."""
+"""One metric of one (model, target) pair: a row per repetition."""
 
 SCORES: Final = _schema("scores", *_SCORE_COLUMNS)
 """All repetitions of all pairs of a run."""
@@ -141,8 +175,47 @@ SUMMARY: Final = _schema(
     _column("tied_with", pa.list_(_TEXT), "models whose interval overlaps this one's"),
     _column("degenerate", _TEXT, "none, or the side with a single class; such rows have no rank"),
     _column("pair_fingerprint", _TEXT, "fingerprint of everything that can change these numbers"),
+    _column(
+        "total_stderr",
+        _NUMBER,
+        "standard error that covers drawing images (of both sides) as well as pixels",
+        unit="of the metric",
+        later=_LATER,
+    ),
+    _column(
+        "total95_low",
+        _NUMBER,
+        "lower end of the 95 % interval that covers images and pixels",
+        unit="of the metric",
+        later=_LATER,
+    ),
+    _column(
+        "total95_high",
+        _NUMBER,
+        "upper end of the 95 % interval that covers images and pixels",
+        unit="of the metric",
+        later=_LATER,
+    ),
+    _column("n_source_images", _INT, "source images with drawn pixels", later=_LATER),
+    _column("n_target_images", _INT, "target images with drawn pixels", later=_LATER),
+    _column(
+        "p_beats_next",
+        _NUMBER,
+        "probability that this model truly beats the next one in the ranking, both on the same "
+        "images",
+        later=_LATER,
+    ),
+    _column("rank_low", _INT, "best rank within 95 % of resampled images", later=_LATER),
+    _column("rank_high", _INT, "worst rank within 95 % of resampled images", later=_LATER),
+    _column("p_best", _NUMBER, "probability that this model has the best score", later=_LATER),
+    _column(
+        "p_best_so_far",
+        _NUMBER,
+        "probability that the best model is this one or one above it in the ranking",
+        later=_LATER,
+    ),
 )
-"""One row per pair: what the ranking shows."""
+"""One row per pair and metric: what the ranking shows."""
 
 JOINTS: Final = _schema(
     "joints",
