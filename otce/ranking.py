@@ -120,6 +120,7 @@ def _pair_summary(repetitions: list[Row]) -> Row:
     _check(rows)
     degenerate = sorted({row["degenerate"] for row in rows} - {"none"})
     return {
+        **dict.fromkeys(SUMMARY.names),
         **{name: rows[0][name] for name in SUMMARY.names if name in rows[0]},
         **estimate([row["otce"] for row in rows])._asdict(),
         "normalized": _or_none(fmean, [row["normalized"] for row in rows]),

@@ -271,5 +271,8 @@ def pair_table(
         "class_weights": recipe.class_weights,
         "solver": recipe.solver,
     }
-    full = [common | row | {"repetition": k} for k, row in enumerate(rows)]
+    lists = dict.fromkeys(("target_items", "target_influence", "source_items", "source_influence"))
+    full = [
+        common | row | lists | {"repetition": k, "value": row["otce"]} for k, row in enumerate(rows)
+    ]
     return tables.table(full, tables.PAIR)

@@ -40,7 +40,12 @@ def scored(model, target, joint, *, repetitions=2, classes=("road", "grass"), **
             dict.fromkeys(tables.SCORES.names)
             | pair
             | {"metric": "otce", "preset": "default", "source_dataset": f"{model}-data"}
-            | {"otce": -entropy, "target_entropy": target_entropy, "n_iter": 100 + repetition}
+            | {
+                "otce": -entropy,
+                "value": -entropy,
+                "target_entropy": target_entropy,
+                "n_iter": 100 + repetition,
+            }
             | {
                 "normalized": 1 - entropy / target_entropy,
                 "marginal_error": 9e-4 / (repetition + 1),

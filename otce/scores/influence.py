@@ -76,4 +76,6 @@ def by_image(
         ([3, 7], [-1.0, 1.0])
     """
     images, index = np.unique(items, return_inverse=True)
-    return images.astype(np.int32), np.bincount(index, weights=influence, minlength=len(images))
+    sums = np.zeros(len(images))
+    np.add.at(sums, index, influence)
+    return images.astype(np.int32), sums

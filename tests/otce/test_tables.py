@@ -55,6 +55,7 @@ SCORE = {
     "curve_epsilon": [0.03, 0.1 * 3],
     "curve_otce": [-1 / 3, -0.0],
     "curve_failure": None,
+    "value": -0.1 - 0.2,
 }
 NO_CURVE = {"curve_epsilon": [], "curve_otce": [], "curve_failure": "not solved; é"}
 SUMMARY = {
@@ -68,6 +69,16 @@ SUMMARY = {
     "k_done": 10,
     "max_marginal_error": 1e-4,
     "tied_with": ["other", "third"],
+    "total_stderr": 0.02,
+    "total95_low": -0.34,
+    "total95_high": -0.26,
+    "n_source_images": 20,
+    "n_target_images": 4,
+    "p_beats_next": 0.8,
+    "rank_low": 1,
+    "rank_high": 3,
+    "p_best": 0.6,
+    "p_best_so_far": 0.6,
 }
 JOINT = {
     **{name: SCORE[name] for name in tables.JOINTS.names if name in SCORE},
@@ -101,13 +112,17 @@ LISTS = {
     "source_classes": [0, 255],
     "target_classes": [3, 4, 5],
     "joint": [0.1, 0.2, 0.3, 0.0, 0.4, 0.0],
+    "target_items": [0, 7],
+    "target_influence": [0.1 + 0.2, -0.1 - 0.2],
+    "source_items": [],
+    "source_influence": [],
 }
 ROWS = {
     "COUNTS": [COUNT, COUNT | {"item": 1, "class_px": [0, 0]}],
     "SAMPLES": [SAMPLE, SAMPLE | {"x_px": 3}],
     "PAIR": [SCORE | LISTS, SCORE | {"repetition": 1} | LISTS | NO_CURVE],
     "SCORES": [SCORE, SCORE | {"repetition": 1, "otce": -0.0} | NO_CURVE],
-    "SUMMARY": [SUMMARY, SUMMARY | {"rank": None, "std": None, "tied_with": []}],
+    "SUMMARY": [SUMMARY, SUMMARY | {"rank": None, "std": None, "tied_with": [], "p_best": None}],
     "JOINTS": [JOINT, JOINT | {"source_class": 1, "probability": 2 / 3}],
     "FAILURES": [FAILURE, FAILURE | {"repetition": None, "transient": True}],
 }
