@@ -122,7 +122,7 @@ def print_peak(request: str) -> None:
     worker = FeatureWorker()
     worker.load("net", ModelConfig(**model), [str(EXAMPLES)], {}, 1)
     for shard in cut(census, 64, REPETITIONS):
-        worker.extract(shard, {}, None)
+        worker.extract(shard, {}, None, with_logits=False)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 

@@ -9,18 +9,22 @@ the fewest iterations that reach the tolerance on the first draw (see `transport
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import cyclopts
+import numpy as np
 import ray
 import torch
+from numpy.typing import NDArray
 from regimes import Draw, entropy, regime
 from rich.console import Console
 from rich.table import Table
 from transport import EPSILON, iterations_needed, pots
 
 from otce.config import ExecutionConfig, ScoreConfig
+from otce.draw import Draw as Side
 from tasks.cluster import cluster
-from tasks.solve import submit
+from tasks.solve import Request, submit
 
 WORKERS = 2
 FASTEST = {"soft64": "float32 sinkhorn", "softmax19": "float32 sinkhorn"}
@@ -35,25 +39,28 @@ def by_pot(draw: Draw, peer: str, iterations: int) -> tuple[float, float]:
 
 
 def ours(draws: Sequence[Draw], curve: tuple[float, ...]) -> tuple[float, list[float]]:
-    recipes = [
-        ScoreConfig(
-            epsilon=EPSILON,
-            feature_scaling="none",
-            relaxation="none",
-            class_weights="uniform",
-            epsilon_curve=curve if k == 0 else (),
-        )
-        for k in range(len(draws))
-    ]
-    parts = [(ray.put(draw[:2]), ray.put(draw[2:])) for draw in draws]
+    recipe = ScoreConfig(
+        epsilon=EPSILON,
+        feature_scaling="none",
+        relaxation="none",
+        class_weights="uniform",
+        epsilon_curve=curve,
+    )
+    parts = [(ray.put(side(*draw[:2])), ray.put(side(*draw[2:]))) for draw in draws]
     started_s = time.perf_counter()
     rows = ray.get(
         [
-            submit(recipe, [source], [target], num_cpus=1)
-            for recipe, (source, target) in zip(recipes, parts, strict=True)
+            submit(Request(recipe, ("otce",), None, k == 0), [source], [target], num_cpus=1)
+            for k, (source, target) in enumerate(parts)
         ]
     )
-    return time.perf_counter() - started_s, [row["otce"] for row in rows]
+    return time.perf_counter() - started_s, [row["otce"]["value"] for row in rows]
+
+
+def side(features: NDArray[Any], labels: NDArray[Any]) -> Side:
+    """Fifty images a side, as if pixels came in order of images."""
+    items = np.arange(len(labels), dtype=np.int32) * 50 // len(labels)
+    return Side(features, labels, items)
 
 
 def main(*names: str, pixels: int = 10_000, draws: int = 10) -> None:

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from otce.config_file import load_config
+from otce.draw import joined
 from otce.scaling import scale
 
 Draw = tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]
@@ -87,8 +88,10 @@ def camvid(tap: str, scaling: str, n: int, seed: int) -> Draw:
     sides: list[Any] = []
     for name in ("0016E5", "0006R0"):
         census = sampled(name, run.datasets[name], pixels=n, repetitions=1, seed=seed)
-        parts = [worker.extract(shard, {}, None)[1] for shard in cut(census, 64, 1)]
-        sides += [np.concatenate(column) for column in zip(*parts, strict=True)]
+        parts = [
+            worker.extract(shard, {}, None, with_logits=False)[1] for shard in cut(census, 64, 1)
+        ]
+        sides += joined(parts)[:2]
     return scaled(*sides, scaling)
 
 

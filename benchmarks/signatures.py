@@ -19,8 +19,9 @@ import otce
 from otce.config import RunConfig
 from otce.config_file import load_config
 from otce.datasets.expand import expanded
+from otce.draw import Draw, joined
 from otce.identity import model_signature
-from otce.signature import Draw, encode
+from otce.signature import encode
 from otce.zoo import model_identity
 from tasks.census import Census
 from tasks.extract import FeatureWorker, cut
@@ -74,11 +75,9 @@ def sources(run: RunConfig, models: tuple[str, ...]) -> list[str]:
 
 def features(worker: FeatureWorker, side: Census) -> list[Draw]:
     repetitions = int(side.sample.repetition.max()) + 1
-    parts = [worker.extract(shard, {}, None)[1:] for shard in cut(side, 64, repetitions)]
-    return [
-        (np.concatenate([f for f, _ in column]), np.concatenate([y for _, y in column]))
-        for column in zip(*parts, strict=True)
-    ]
+    shards = cut(side, 64, repetitions)
+    parts = [worker.extract(shard, {}, None, with_logits=False)[1:] for shard in shards]
+    return [joined(column) for column in zip(*parts, strict=True)]
 
 
 def measured(
@@ -91,7 +90,7 @@ def measured(
     worker.load(model, chosen, run.execution.python_path, {}, 1)
     listed = censuses[str(chosen.source)].listed
     kept, others = (features(worker, censuses[id_]) for id_ in (listed.id, target))
-    halves = [(f.astype(np.float16), y) for f, y in kept]
+    halves = [draw._replace(features=draw.features.astype(np.float16)) for draw in kept]
     side = model_signature(
         run,
         model,
@@ -101,16 +100,22 @@ def measured(
         classes=listed.classes,
     )
     n_bytes = len(encode(side, dict(enumerate(kept))))
-    saved = sum(len(safetensors.numpy.save({"f": f, "y": y})) for f, y in halves)
+    saved = sum(
+        len(safetensors.numpy.save({"f": draw.features, "y": draw.labels, "i": draw.items}))
+        for draw in halves
+    )
     for scaling in ("standardize", "none"):
         whole, rounded = (
             np.array(
                 [
-                    score(*source, *other, scaling)
+                    score(*source[:2], *other[:2], scaling)
                     for source, other in zip(sides, others, strict=True)
                 ]
             )
-            for sides in (kept, [(f.astype(np.float32), y) for f, y in halves])
+            for sides in (
+                kept,
+                [draw._replace(features=draw.features.astype(np.float32)) for draw in halves],
+            )
         )
         shift = np.abs(whole - rounded).max()
         dim = str(kept[0][0].shape[1])

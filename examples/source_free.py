@@ -100,13 +100,14 @@ def leep_of_draws(model: SourceModel, dataset: Dataset, sample: Sample, draws: i
     """
     spans = [np.flatnonzero(sample.item == i) for i in range(len(dataset.items))]
     rows = extract(
-        model,
+        model.id,
+        model.features,
         dataset.items,
         dataset.image,
         [(sample.y_px[span], sample.x_px[span]) for span in spans],
         batch_size=1,
     )
-    logits_nZ = np.concatenate(rows)[np.argsort(np.concatenate(spans))]
+    logits_nZ = np.concatenate([logits for (logits,) in rows])[np.argsort(np.concatenate(spans))]
     probabilities_nZ = torch.softmax(torch.from_numpy(logits_nZ), dim=1)
     masks = (sample.repetition == k for k in range(draws))
     return [leep(probabilities_nZ[mask], sample.label[mask]) for mask in masks]

@@ -11,10 +11,11 @@ from flows.sources import Described, kept_sources, over_models, pinned_only, sou
 from otce.config import RunConfig
 from otce.errors import DataError, OtceError
 from otce.identity import Signature, pair_fingerprint
+from otce.scores.zero_shot import class_map
 from otce.store import Store
 from tasks.census import Listed, list_dataset
 from tasks.retry import explained
-from tasks.score import failure_row
+from tasks.score import Names, failure_row
 
 Pair = tuple[str, str]
 """Ids of a model and a target."""
@@ -29,19 +30,19 @@ class Prepared:
 
     Attributes:
         listed: data sets whose content was read, by id.
-        names: fingerprints of the pairs that can be scored.
+        names: fingerprints of the metrics of the pairs that can be scored.
         sides: source sides by model.
         kept: URIs of the draws of the models to score whose source side needs no images.
-        todo: names of the pairs that the store does not hold.
-        reused: number of pairs that it holds.
+        todo: of those, the ones that the store does not hold.
+        reused: number of pairs of which it holds all.
         failures: rows of the pairs that cannot be scored.
     """
 
     listed: dict[str, Listed]
-    names: dict[Pair, str]
+    names: dict[Pair, Names]
     sides: dict[str, Signature]
     kept: dict[str, tuple[str, ...]]
-    todo: dict[Pair, str]
+    todo: dict[Pair, Names]
     reused: int
     failures: list[dict[str, Any]]
 
@@ -67,7 +68,7 @@ def prepare(config: RunConfig, described: Described, store: Store, progress: Pro
     known = [pair for pair in config.pairs if pair not in lost_pairs(failures)]
     names, sides, problems = identify(config, known, listed, described)
     present = set(store.names("scores"))
-    todo = {pair: name for pair, name in names.items() if f"{name}.parquet" not in present}
+    todo = {pair: new for pair, all_ in names.items() if (new := absent(all_, present))}
     kept = kept_sources(config, sides, dict.fromkeys(model for model, _ in todo), store)
     late = {
         (model, target): (sides[model].source,)
@@ -81,14 +82,27 @@ def prepare(config: RunConfig, described: Described, store: Store, progress: Pro
         names=names,
         sides=sides,
         kept=kept,
-        todo={pair: name for pair, name in todo.items() if pair not in lost},
+        todo={pair: new for pair, new in todo.items() if pair not in lost},
         reused=len(names) - len(todo),
         failures=failures + problems + unread,
     )
 
 
+def absent(names: Names, present: set[str]) -> Names:
+    """Select what of a pair the store does not hold.
+
+    Args:
+        names: fingerprint of each metric.
+        present: names of the objects that it holds.
+
+    Returns:
+        Fingerprints of the metrics that are to be computed.
+    """
+    return {m: name for m, name in names.items() if f"{name}.parquet" not in present}
+
+
 def lost_pairs(failures: Iterable[Mapping[str, Any]]) -> set[Pair]:
-    """Name the pairs that have no score.
+    """Name the pairs that have no score at all.
 
     Args:
         failures: rows of the failures table.
@@ -96,7 +110,9 @@ def lost_pairs(failures: Iterable[Mapping[str, Any]]) -> set[Pair]:
     Returns:
         Ids of models and targets.
     """
-    return {(row["source_model"], row["target_dataset"]) for row in failures}
+    return {
+        (row["source_model"], row["target_dataset"]) for row in failures if row["metric"] is None
+    }
 
 
 def first_needs(config: RunConfig) -> Needs:
@@ -172,8 +188,8 @@ def gathered(
 
 def identify(
     config: RunConfig, pairs: Iterable[Pair], listed: Mapping[str, Listed], described: Described
-) -> tuple[dict[Pair, str], dict[str, Signature], list[dict[str, Any]]]:
-    """Name every pair that can be scored.
+) -> tuple[dict[Pair, Names], dict[str, Signature], list[dict[str, Any]]]:
+    """Name every metric of every pair that can be scored.
 
     Args:
         config: the run.
@@ -182,7 +198,8 @@ def identify(
         described: what signature files hold, by model.
 
     Returns:
-        Pair fingerprints, source sides by model, and failure rows of pairs that cannot be scored.
+        Fingerprints by metric, source sides by model, and failure rows of pairs that cannot be
+        scored.
     """
     pairs = list(pairs)
     known = {id_: (data.digest, data.classes) for id_, data in listed.items()}
@@ -190,7 +207,7 @@ def identify(
         lambda id_: source_side(id_, config, described, known),
         dict.fromkeys(model for model, _ in pairs),
     )
-    names: dict[Pair, str] = {}
+    names: dict[Pair, Names] = {}
     failures = []
     for model, target in pairs:
         named = _named(config, model, target, found[model], listed[target])
@@ -204,7 +221,7 @@ def identify(
 
 def _named(
     config: RunConfig, model_id: str, target_id: str, side: Signature | OtceError, target: Listed
-) -> str | OtceError:
+) -> Names | OtceError:
     if isinstance(side, OtceError):
         return side
     if config.score.class_weights == "target_prior" and side.classes != target.classes:
@@ -213,11 +230,42 @@ def _named(
             f"{', '.join(target.classes)} and the source {', '.join(side.classes)}; use other "
             "weights"
         )
-    return pair_fingerprint(
-        config,
-        model_id,
-        target_id,
-        model=side,
-        source_digest=side.source_digest,
-        target_digest=target.digest,
-    )
+    return pair_names(config, model_id, target_id, side, target.digest, target.classes)
+
+
+def pair_names(
+    config: RunConfig,
+    model_id: str,
+    target_id: str,
+    side: Signature,
+    target_digest: str,
+    target_classes: tuple[str, ...],
+) -> Names:
+    """Name every metric that a pair can have.
+
+    Args:
+        config: the run.
+        model_id: the model.
+        target_id: the target.
+        side: the model's source side.
+        target_digest: digest of the target.
+        target_classes: its class names.
+
+    Returns:
+        Fingerprints by metric; zero-shot mIoU is left out where class names have less than two
+        in common, because then it means nothing.
+    """
+    has_map = class_map(side.classes, target_classes) is not None
+    return {
+        metric: pair_fingerprint(
+            config,
+            model_id,
+            target_id,
+            model=side,
+            source_digest=side.source_digest,
+            target_digest=target_digest,
+            metric=metric,
+        )
+        for metric in config.metrics
+        if has_map or metric != "zero_shot_miou"
+    }

@@ -30,7 +30,7 @@ from tasks.cluster import Slots, cluster
 from tasks.extract import actor_maker
 from tasks.publish import publish
 from tasks.retry import Window, explained
-from tasks.score import Outcome, Work, failure_row, score_model
+from tasks.score import Names, Outcome, Work, failure_row, score_model
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -95,7 +95,7 @@ def rank_zoo(config_uri: str, overrides: list[str] | None = None) -> RunOutcome:
         outcomes = _score(config, store, found, censuses, progress)
     failures = found.failures + [row for outcome in outcomes for row in outcome.failures]
     computed = sum(len(outcome.scored) for outcome in outcomes)
-    lost = lost_pairs(failures)
+    lost = {(row["source_model"], row["target_dataset"]) for row in failures}
     counts = {
         "total": len(config.pairs),
         "computed": computed,
@@ -105,7 +105,7 @@ def rank_zoo(config_uri: str, overrides: list[str] | None = None) -> RunOutcome:
     summary = publish(
         config.run_id,
         store,
-        pairs=[found.names[pair] for pair in sorted(found.names) if pair not in lost],
+        pairs=_scored(found, failures),
         failures=failures,
         source_classes={id_: side.classes for id_, side in found.sides.items()},
         target_classes={id_: data.classes for id_, data in found.listed.items()},
@@ -157,11 +157,24 @@ def _score(
             window=window,
             on_pair=lambda model, target, failed: _tell(progress, model, target, failed),
         )
-        left = {pair: name for pair, name in found.todo.items() if pair not in lost}
+        left = {pair: names for pair, names in found.todo.items() if pair not in lost}
         return [Outcome(failures=failures), *_score_models(work, left, progress)]
 
 
-def _score_models(work: Work, todo: Mapping[Pair, str], progress: Progress) -> list[Outcome]:
+def _scored(found: Prepared, failures: list[dict[str, Any]]) -> list[str]:
+    """Fingerprints of all metrics of all pairs that have a table."""
+    lost = lost_pairs(failures)
+    failed = {(row["source_model"], row["target_dataset"], row["metric"]) for row in failures}
+    return [
+        name
+        for pair in sorted(found.names)
+        if pair not in lost
+        for metric, name in found.names[pair].items()
+        if (*pair, metric) not in failed
+    ]
+
+
+def _score_models(work: Work, todo: Mapping[Pair, Names], progress: Progress) -> list[Outcome]:
     """Score all models, no more at once than have a slot or wait for transport."""
     models = list(dict.fromkeys(model for model, _ in todo))
     progress.expect("pairs", len(todo))
@@ -172,7 +185,7 @@ def _score_models(work: Work, todo: Mapping[Pair, str], progress: Progress) -> l
     futures: list[PrefectFuture[Outcome]] = []
     for model in models:
         room.acquire()
-        pairs = {target: name for (id_, target), name in todo.items() if id_ == model}
+        pairs = {target: names for (id_, target), names in todo.items() if id_ == model}
         future = score_model.submit(model, pairs, work)
         future.add_done_callback(lambda _: room.release())
         futures.append(future)
@@ -187,7 +200,7 @@ def _score_models(work: Work, todo: Mapping[Pair, str], progress: Progress) -> l
     return [outcome for _, outcome in sorted(outcomes.items())]
 
 
-def _crashed(model: str, todo: Mapping[Pair, str], error: OtceError) -> Outcome:
+def _crashed(model: str, todo: Mapping[Pair, Names], error: OtceError) -> Outcome:
     targets = [target for id_, target in todo if id_ == model]
     return Outcome(failures=[failure_row(model, t, "score", error) for t in targets])
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _MOST_FAILURES = 12
+_FIRST = "otce"
+_SURE = 0.95
 
 
 def printable(text: object) -> str:
@@ -47,15 +49,17 @@ def plain(text: object) -> str:
 
 
 def show_ranking(console: Console, summary: "pa.Table") -> None:
-    """Print one ranking a target.
+    """Print one ranking a target, by OTCE, with the ranks that other metrics give beside it.
 
     Args:
         console: where to.
         summary: `otce.tables.SUMMARY`.
     """
     rows = summary.to_pylist()
+    others = [m for m in dict.fromkeys(row["metric"] for row in rows) if m != _FIRST]
     for target in dict.fromkeys(row["target_dataset"] for row in rows):
         mine = [row for row in rows if row["target_dataset"] == target]
+        ranks = {(row["source_model"], row["metric"]): row["rank"] for row in mine}
         table = Table(
             title=f"target {plain(target)}", title_justify="left", title_style="bold", box=SIMPLE
         )
@@ -63,10 +67,19 @@ def show_ranking(console: Console, summary: "pa.Table") -> None:
         table.add_column("source model", no_wrap=True)
         for name in ("OTCE ↑ nats", "± stderr", "normalized ↑"):
             table.add_column(name, justify="right", no_wrap=True)
+        for metric in others:
+            table.add_column(plain(metric).replace("_", "\n"), justify="right")
         table.add_column("note", no_wrap=True)
-        for row in mine:
-            table.add_row(*_ranking_cells(row))
+        first = [row for row in mine if row["metric"] == _FIRST]
+        for row in first:
+            by_others = [_rank(ranks.get((row["source_model"], metric))) for metric in others]
+            rank, *cells, note = _ranking_cells(row)
+            table.add_row(rank, *cells, *by_others, note)
         console.print(table)
+        if others:
+            console.print("right of normalized: ranks by other metrics", highlight=False)
+        if (advice := _advice(first)) is not None:
+            console.print(advice, markup=False, highlight=False, soft_wrap=True)
 
 
 def show_failures(console: Console, failures: Iterable[Mapping[str, Any]]) -> None:
@@ -78,7 +91,8 @@ def show_failures(console: Console, failures: Iterable[Mapping[str, Any]]) -> No
     """
     by_reason: dict[tuple[str, str, str], list[str]] = {}
     for row in failures:
-        key = row["stage"], row["error_class"], row["message"]
+        score = f" of {row['metric']}" if row["metric"] else ""
+        key = f"{row['stage']}{score}", row["error_class"], row["message"]
         by_reason.setdefault(key, []).append(f"{row['source_model']} -> {row['target_dataset']}")
     for (stage, kind, message), pairs in list(by_reason.items())[:_MOST_FAILURES]:
         more = f" and {len(pairs) - 2} more" if len(pairs) > 2 else ""  # noqa: PLR2004
@@ -118,11 +132,34 @@ def _ranking_cells(row: Mapping[str, Any]) -> list[str]:
         notes.append(f"ties: {len(row['tied_with'])}")
     if row["degenerate"] != "none":
         notes.append(f"single-class {plain(row['degenerate'])}, not ranked")
+    # Of images and pixels where both are known, of pixels alone otherwise.
+    stderr = row["stderr"] if row["total_stderr"] is None else row["total_stderr"]
     return [
-        "-" if row["rank"] is None else str(row["rank"]),
+        _rank(row["rank"]),
         plain(row["source_model"]),
         f"{row['mean']:.4f}",
-        "-" if row["stderr"] is None else f"{row['stderr']:.4f}",
+        "-" if stderr is None else f"{stderr:.4f}",
         f"{row['normalized']:.3f}",
         ", ".join(notes),
     ]
+
+
+def _rank(rank: int | None) -> str:
+    return "-" if rank is None else str(rank)
+
+
+def _advice(rows: list[dict[str, Any]]) -> str | None:
+    """Say how many of the first models hold the best one almost surely."""
+    ranked = [row for row in rows if row["rank"] is not None]
+    sure = [k for k, row in enumerate(ranked, 1) if (row["p_best_so_far"] or 0) >= _SURE]
+    if not sure or len(ranked) == 1:
+        return None
+    chosen = ranked[: sure[0]]
+    models = ", ".join(printable(row["source_model"]).replace("\n", "") for row in chosen)
+    probability = chosen[-1]["p_best_so_far"]
+    if len(chosen) == 1:
+        return f"{models} has the best score with probability {probability:.2f}"
+    return (
+        f"one of the first {len(chosen)} has the best score with probability {probability:.2f}: "
+        f"{models}"
+    )

@@ -10,6 +10,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from flows.pairs import absent, pair_names
 from flows.show import plain, printable
 from flows.sources import (
     Described,
@@ -24,7 +25,7 @@ from otce.config import RunConfig
 from otce.counts import kept_counts
 from otce.datasets.expand import expanded
 from otce.errors import OtceError
-from otce.identity import Signature, pair_fingerprint
+from otce.identity import Signature
 from otce.readable import Readable, open_readable
 from otce.sampling import pixels_to_draw
 from otce.signature import read_whole
@@ -207,7 +208,8 @@ def _check_model(
     )
     # Two images, because a network may answer the second otherwise.
     for image in _images(source):
-        _, dim, height, width = model.feature_maps([image]).shape
+        (map_BDhw,) = model.features([image])
+        _, dim, height, width = map_BDhw.shape
     shape = f"{height}x{width} / {image.shape[0]}x{image.shape[1]}"
     table.add_row(
         plain(id_),
@@ -240,18 +242,18 @@ def _print_plan(
         for model, target in config.pairs
         if model in sides and target in data
     ]
-    names = {
-        pair_fingerprint(
+    names = [
+        pair_names(
             config,
             model,
             target,
-            model=side,
-            source_digest=side.source_digest,
-            target_digest=data[target].readable.digest,
+            side,
+            data[target].readable.digest,
+            data[target].readable.dataset.classes,
         )
         for side, model, target in runnable
-    }
-    done = sum(f"{name}.parquet" in present for name in names)
+    ]
+    done = sum(not absent(metrics, present) for metrics in names)
     sampling = config.sampling
     console.print(
         f"{len(config.pairs)} pairs: {done} done, {len(runnable) - done} to do, "

@@ -5,7 +5,7 @@ Everything inside `execution` changes only speed and place, and is never hashed.
 """
 
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -13,7 +13,16 @@ from otce.dataset_config import DatasetConfig, FolderDataset, ScenesDataset
 from otce.fingerprint import fingerprint
 from otce.model_config import ModelConfig
 from otce.protocols import DEFAULT_PROTOCOLS, refuse_options_that_choose
-from otce.recipe import PRESETS, ClassWeights, FeatureScaling, PresetName, Relaxation, Solver
+from otce.recipe import (
+    DEFAULT_METRICS,
+    PRESETS,
+    ClassWeights,
+    FeatureScaling,
+    Metric,
+    PresetName,
+    Relaxation,
+    Solver,
+)
 from otce.section import CodeFolder, PositiveFloat, Section, Seed, Uri
 
 __all__ = [
@@ -43,6 +52,26 @@ class SamplingConfig(Section):
     """When a data set has fewer than N labelled pixels: refuse it, or use all and record it."""
 
 
+class CouplingConfig(Section):
+    """Another coupling of the same pixels: that of `otce_robust`."""
+
+    relaxation: Relaxation = "source"
+    """Which marginal of the coupling is free."""
+    class_weights: ClassWeights = "balanced"
+    """How pixels are weighted by class."""
+
+
+class FullConfig(Section):
+    """Coefficients of `otce_full`, from auxiliary pairs whose transfer was measured."""
+
+    domain: float
+    """Of the transport cost, in accuracy per unit of cost."""
+    task: float
+    """Of H(Y_t | Y_s), in accuracy per nat."""
+    bias: float = 0.0
+    """Accuracy where both terms are 0."""
+
+
 class ScoreConfig(Section):
     """How a draw of pixels becomes a score."""
 
@@ -63,6 +92,11 @@ class ScoreConfig(Section):
     epsilon_curve: Annotated[tuple[Multiple, ...], Field(max_length=16)] = (0.3, 1.0, 3.0, 10.0)
     """Multiples of `epsilon` at which the first draw of a pair is scored as well, in ascending
     order, to show how much the score owes to the choice; empty: none."""
+
+    robust: CouplingConfig = CouplingConfig()
+    """The coupling of the metric `otce_robust`; all else is as for `otce`."""
+    full: FullConfig | None = None
+    """Coefficients of the metric `otce_full`, which is refused without them."""
 
     @field_validator("epsilon_curve")
     @classmethod
@@ -134,6 +168,8 @@ class RunConfig(Section):
     """Which pixels are looked at."""
     score: ScoreConfig
     """How a draw of pixels becomes a score."""
+    metrics: Annotated[tuple[Metric, ...], Field(min_length=1)] = DEFAULT_METRICS
+    """Scores to compute from one extraction; `otce`, the paper's, is always among them."""
     execution: ExecutionConfig = ExecutionConfig()
     """Where and how fast."""
 
@@ -148,6 +184,19 @@ class RunConfig(Section):
             name: values | given[name] if isinstance(given[name], dict) else given[name]
             for name, values in preset.items()
         }
+
+    @model_validator(mode="after")
+    def _metrics_can_be_had(self) -> Self:
+        if "otce" not in self.metrics:
+            raise ValueError("metrics: otce is missing; it is always computed, write it as well")
+        if len(set(self.metrics)) < len(self.metrics):
+            raise ValueError("metrics: one is written twice; write every metric once")
+        if "otce_full" in self.metrics and self.score.full is None:
+            raise ValueError(
+                "metrics: otce_full has no coefficients; fit them on pairs whose transfer was "
+                "measured (otce.scores.fit) and write them as score.full"
+            )
+        return self
 
     @property
     def fingerprint(self) -> str:

@@ -10,7 +10,7 @@ Legend: `B` images, `D` feature dimensions, `H, W` label size, `h, w` map size, 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
-from typing import Protocol, TypeVar
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -23,13 +23,8 @@ Pixels = NDArray[np.int32]
 _Key = TypeVar("_Key")
 
 
-class MapsImages(Protocol):
-    """What features are taken from; `otce.zoo.SourceModel` is one."""
-
-    id: str
-
-    def feature_maps(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
-        """Turn B images of one size into (B, D, h, w) maps."""
+Maps: TypeAlias = Callable[[Sequence[NDArray[np.uint8]]], tuple[Tensor, ...]]
+"""Turns B images of one size into (B, D, h, w) maps, each with a D, h and w of its own."""
 
 
 def features_at(
@@ -77,37 +72,39 @@ def _neighbours(
 
 
 def extract(
-    model: MapsImages,
+    model_id: str,
+    maps: Maps,
     keys: Sequence[_Key],
     read: Callable[[_Key], NDArray[np.uint8]],
     pixels: Sequence[tuple[Pixels, Pixels]],
     *,
     batch_size: int,
-) -> list[NDArray[np.float32]]:
+) -> list[tuple[NDArray[np.float32], ...]]:
     """Run a model over images and keep the features of their drawn pixels.
 
     Decoding runs ahead in threads while the network works.
 
     Args:
-        model: the source model.
+        model_id: the source model, for errors.
+        maps: what is taken of it, such as `otce.zoo.SourceModel.features`.
         keys: one per image.
         read: decodes the image of a key, (H, W, 3) uint8; its size is the label's size.
         pixels: rows and columns of the drawn pixels of each image.
         batch_size: most images a forward pass; halves while the device's memory is short.
 
     Returns:
-        One (n, D) float32 array per image, in order.
+        Per image, in order, one (n, D) float32 array of each map.
 
     Raises:
         ModelError: features that are not finite, or no memory even for one image.
     """
-    rows: list[NDArray[np.float32]] = []
+    rows: list[tuple[NDArray[np.float32], ...]] = []
     for batch in _batches(_read_ahead(read, keys, ahead=2 * batch_size), batch_size):
         end = len(rows) + len(batch)
         while len(rows) < end:
             images = batch[len(rows) - end :][:batch_size]
             some = slice(len(rows), len(rows) + len(images))
-            found = _rows(model, images, keys[some], pixels[some])
+            found = _rows(model_id, maps, images, keys[some], pixels[some])
             if found is None:
                 batch_size = len(images) // 2
             else:
@@ -116,24 +113,28 @@ def extract(
 
 
 def _rows(
-    model: MapsImages,
+    model_id: str,
+    maps: Maps,
     images: list[NDArray[np.uint8]],
     keys: Sequence[object],
     pixels: Sequence[tuple[Pixels, Pixels]],
-) -> list[NDArray[np.float32]] | None:
+) -> list[tuple[NDArray[np.float32], ...]] | None:
     """Run one batch; None when it is too much for the memory. No map outlives this call."""
     try:
         return [
-            _finite(features_at(map_Dhw, *at_px, (image.shape[0], image.shape[1])), model.id, key)
-            for image, map_Dhw, at_px, key in zip(
-                images, model.feature_maps(images), pixels, keys, strict=True
+            tuple(
+                _finite(features_at(map_Dhw, *at_px, image.shape[:2]), model_id, key)
+                for map_Dhw in maps_of_image
+            )
+            for image, maps_of_image, at_px, key in zip(
+                images, zip(*maps(images), strict=True), pixels, keys, strict=True
             )
         ]
     except (torch.OutOfMemoryError, MemoryError) as error:
         if len(images) == 1:
             height, width = images[0].shape[:2]
             raise ModelError(
-                f"model {model.id}: no memory for one image of {width}x{height} pixels ({error}); "
+                f"model {model_id}: no memory for one image of {width}x{height} pixels ({error}); "
                 "set preprocessing.size_px or use a larger device"
             ) from error
     if torch.cuda.is_available():

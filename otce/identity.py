@@ -1,23 +1,28 @@
 """Names of kept objects: fingerprints of everything that can change their bytes."""
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from otce.config import RunConfig
+from otce.config import RunConfig, ScoreConfig
 from otce.fingerprint import fingerprint
 from otce.model_config import Preprocessing
+from otce.recipe import FROM_COUPLING, Metric
 from otce.tables import SCHEMA_VERSION
 
 SCORE_VERSION: Final = 2
 """Raised whenever the score of equal pixels changes."""
+METRICS_VERSION: Final = 1
+"""Raised whenever another score than `otce` changes for equal pixels."""
 COUNT_VERSION: Final = 1
 """Raised whenever the counted pixels of an equal data set change."""
 SAMPLING_VERSION: Final = 1
 """Raised whenever the drawn pixels of an equal data set change."""
 FEATURE_VERSION: Final = 1
 """Raised, and `SCORE_VERSION` with it, whenever features of equal pixels change."""
+SIGNATURE_VERSION: Final = 2
+"""Raised whenever another set of arrays is kept of a source side."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,8 @@ class Signature(BaseModel):
     """Of the otce that drew."""
     feature_version: int = FEATURE_VERSION
     """Of the otce that extracted."""
+    format_version: int = SIGNATURE_VERSION
+    """What is kept: 2 added the image of every pixel."""
 
 
 def model_signature(
@@ -167,8 +174,9 @@ def pair_fingerprint(
     model: ModelIdentity | Signature,
     source_digest: str,
     target_digest: str,
+    metric: Metric = "otce",
 ) -> str:
-    """Name the scores of one (model, target) pair.
+    """Name one metric's scores of one (model, target) pair.
 
     Ids count because they stand in the rows; where files lie does not, because digests say what
     they hold.
@@ -180,18 +188,20 @@ def pair_fingerprint(
         model: digests of the model, or its source side, which holds them.
         source_digest: digest of the model's source data set.
         target_digest: digest of the target data set.
+        metric: which score.
 
     Returns:
         32 hexadecimal digits.
     """
     chosen = config.models[model_id]
     return fingerprint(
-        {
+        ({} if metric == "otce" else {"metric": [metric, METRICS_VERSION]})
+        | {
             "kind": "pair",
             "version": [SCORE_VERSION, SAMPLING_VERSION, SCHEMA_VERSION],
             "seed": config.seed,
             "sampling": config.sampling,
-            "score": config.score,
+            "score": metric_recipe(metric, config.score),
             "model": {
                 "id": model_id,
                 "architecture": chosen.architecture,
@@ -205,3 +215,31 @@ def pair_fingerprint(
             "target": [target_id, target_digest],
         }
     )
+
+
+def metric_recipe(metric: Metric, score: ScoreConfig) -> dict[str, Any]:
+    """Select what of a recipe one metric depends on, so that the rest may change without it.
+
+    Args:
+        metric: which score.
+        score: how draws become scores.
+
+    Returns:
+        Settings by name; those of `otce_robust` are as if they were the recipe's own.
+
+    Example:
+        >>> score = ScoreConfig(epsilon=0.1, feature_scaling="none", relaxation="none",
+        ...                     class_weights="uniform")
+        >>> metric_recipe("otce_robust", score)["relaxation"], metric_recipe("logme", score)
+        ('source', {})
+    """
+    if metric not in FROM_COUPLING:
+        return {}
+    recipe = dict(score)
+    robust, full = recipe.pop("robust"), recipe.pop("full")
+    if metric == "otce":
+        return recipe
+    del recipe["epsilon_curve"]
+    if metric == "otce_robust":
+        return recipe | dict(robust)
+    return recipe | ({"full": full} if metric == "otce_full" else {})

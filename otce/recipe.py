@@ -33,6 +33,14 @@ Metric = Literal[
     "zero_shot_miou",
 ]
 
+DEFAULT_METRICS: Final[tuple[Metric, ...]] = ("otce",)
+FROM_COUPLING: Final[frozenset[Metric]] = frozenset(
+    {"otce", "otce_robust", "normalized", "wasserstein", "jc_otce", "otce_full"}
+)
+"""Metrics that look at source pixels."""
+FROM_PREDICTIONS: Final[frozenset[Metric]] = frozenset({"leep", "nce", "zero_shot_miou"})
+"""Metrics that look at what the model predicts on the target."""
+
 PRESETS: Final[dict[str, dict[str, dict[str, Any]]]] = {
     # arXiv 2109.15242 to the letter: raw features, balanced transport, N = 10^4, K = 10.
     "paper": {

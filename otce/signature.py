@@ -1,8 +1,8 @@
 """Source signatures: the drawn features and labels of a model's source side, kept as safetensors.
 
 One format for both places: an object of the store holds one draw, a file that travels with a
-checkpoint holds all of them. Features are float32 exactly as extracted, labels int32; bytes are
-deterministic and carry their own digest. Nothing in them is executed.
+checkpoint holds all of them. Features are float32 exactly as extracted, labels and positions of
+images int32; bytes are deterministic and carry their own digest. Nothing in them is executed.
 
 Legend: `N` drawn pixels, `D` feature dimensions, `K` draws.
 """
@@ -12,22 +12,22 @@ import re
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import safetensors
 import safetensors.numpy
-from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from otce.draw import Draw
 from otce.errors import ModelError, StoreError
 from otce.files import StorageOptions, join, read_bytes, size_bytes
 from otce.fingerprint import canonical_json, digest
 from otce.identity import Signature, signature_fingerprint
 from otce.store import Store
 
-Draw = tuple[NDArray[np.float32], NDArray[np.int32]]
-"""(N, D) features and (N,) labels of one repetition."""
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 # The one key of safetensors' metadata: of several, the library writes the order at random.
 _KEY: Final = "otce.signature"
@@ -37,6 +37,7 @@ _NO_DIGEST: Final = "0" * 64
 _NUMBER: Final = re.compile("0|[1-9][0-9]{0,5}", re.ASCII)
 _LARGEST_HEADER_BYTES: Final = 1 << 20
 _LONGEST_VALUE: Final = 72
+_TENSORS_A_DRAW: Final = 3
 
 
 @dataclass(frozen=True)
@@ -98,9 +99,10 @@ def encode(signature: Signature, draws: Mapping[int, Draw]) -> bytes:
         A safetensors file with a description and a digest of the whole.
     """
     tensors: dict[str, NDArray[Any]] = {}
-    for repetition, (features_ND, labels_N) in draws.items():
-        tensors[f"features.{repetition}"] = np.ascontiguousarray(features_ND, np.float32)
-        tensors[f"labels.{repetition}"] = np.ascontiguousarray(labels_N, np.int32)
+    for repetition, draw in draws.items():
+        tensors[f"features.{repetition}"] = np.ascontiguousarray(draw.features, np.float32)
+        tensors[f"labels.{repetition}"] = np.ascontiguousarray(draw.labels, np.int32)
+        tensors[f"items.{repetition}"] = np.ascontiguousarray(draw.items, np.int32)
     text = json.dumps(signature.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
     data: bytes = safetensors.numpy.save(tensors, {_KEY: _NO_DIGEST + text})
     return _with_digest(data, digest(data))
@@ -126,14 +128,17 @@ def decode(data: bytes, where: str) -> tuple[Contents, dict[int, Draw]]:
         # Sizes and offsets of the header are held against the file before anything is allocated.
         tensors = safetensors.numpy.load(data)
         draws = {
-            k: (tensors[f"features.{k}"], tensors[f"labels.{k}"]) for k in contents.repetitions
+            k: Draw(tensors[f"features.{k}"], tensors[f"labels.{k}"], tensors[f"items.{k}"])
+            for k in contents.repetitions
         }
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
         raise _damaged(where, str(error)) from error
     n_classes = len(contents.signature.classes)
-    for k, (_, labels_N) in draws.items():
-        if not ((labels_N >= 0) & (labels_N < n_classes)).all():
+    for k, draw in draws.items():
+        if not ((draw.labels >= 0) & (draw.labels < n_classes)).all():
             raise _damaged(where, f"draw {k} has labels outside its {n_classes} classes")
+        if (draw.items < 0).any():
+            raise _damaged(where, f"draw {k} has pixels of images before the first")
     return contents, draws
 
 
@@ -260,14 +265,19 @@ def _draws(header: Mapping[str, Any], where: str) -> tuple[tuple[int, ...], int]
     dims: dict[int, int] = {}
     for name, features in header.items():
         kind, _, number = name.partition(".")
-        match features, header.get(f"labels.{number}"):
+        match features, header.get(f"labels.{number}"), header.get(f"items.{number}"):
             case (
                 {"dtype": "F32", "shape": [int(n_features), int(dim)]},
                 {"dtype": "I32", "shape": [int(n_labels)]},
-            ) if kind == "features" and n_features == n_labels and _NUMBER.fullmatch(number):
+                {"dtype": "I32", "shape": [int(n_items)]},
+            ) if (
+                kind == "features"
+                and n_features == n_labels == n_items
+                and _NUMBER.fullmatch(number)
+            ):
                 dims[int(number)] = dim
-    if len(set(dims.values())) != 1 or len(header) != 2 * len(dims):
-        raise _damaged(where, "its tensors are not the features and labels of draws")
+    if len(set(dims.values())) != 1 or len(header) != _TENSORS_A_DRAW * len(dims):
+        raise _damaged(where, "its tensors are not the features, labels and items of draws")
     return tuple(sorted(dims)), next(iter(dims.values()))
 
 

@@ -227,7 +227,8 @@ JOINTS: Final = _schema(
     _column("source_class_name", _TEXT, "its name"),
     _column("target_class", _INT, "class id of the target pixels"),
     _column("target_class_name", _TEXT, "its name"),
-    _column("probability", _NUMBER, "P(Y_s, Y_t); sums to 1 over a pair's repetition"),
+    _column("probability", _NUMBER, "P(Y_s, Y_t); sums to 1 over a pair's repetition and metric"),
+    _column("metric", _TEXT, "the score whose coupling it is of", later=_LATER),
 )
 """The label correspondence of every pair and repetition, long."""
 
@@ -241,8 +242,9 @@ FAILURES: Final = _schema(
     _column("transient", pa.bool_(), "whether the same run may succeed when started again"),
     _column("attempts", _INT, "how often it was tried"),
     _column("message", _TEXT, "what was found, where, what is allowed and what to do"),
+    _column("metric", _TEXT, "which score failed; empty when all did", later=_LATER),
 )
-"""Every pair that has no score, and why."""
+"""Every pair that lacks a score, and why."""
 
 
 def table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:

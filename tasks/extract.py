@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from otce.config import DatasetConfig, ExecutionConfig
 from otce.datasets import Item, open_dataset
+from otce.draw import Draw
 from otce.errors import ModelError
 from otce.features import extract
 from otce.files import StorageOptions
@@ -35,6 +36,7 @@ class Shard:
     Attributes:
         config: the data set.
         items: its items that have drawn pixels.
+        positions: of those among all items.
         digests: digest of each item's image, as counted.
         sample: the drawn pixels; `item` is the position in `items`.
         repetitions: K.
@@ -42,13 +44,10 @@ class Shard:
 
     config: DatasetConfig
     items: tuple[Item, ...]
+    positions: NDArray[np.int32]
     digests: tuple[str, ...]
     sample: Sample
     repetitions: int
-
-
-Drawn = tuple[NDArray[np.float32], NDArray[np.int32]]
-"""(n, D) features and (n,) labels of one repetition's pixels in one shard."""
 
 
 class FeatureWorker:
@@ -96,16 +95,19 @@ class FeatureWorker:
             n_classes=n_classes,
         )
 
-    def extract(self, shard: Shard, options: StorageOptions, batch_size: int | None) -> list[Any]:
+    def extract(
+        self, shard: Shard, options: StorageOptions, batch_size: int | None, *, with_logits: bool
+    ) -> list[Any]:
         """Extract the features of a shard's drawn pixels.
 
         Args:
             shard: items and pixels.
             options: fsspec options by protocol.
             batch_size: images a forward pass; None chooses by device.
+            with_logits: whether the model's predictions at these pixels are needed as well.
 
         Returns:
-            K + 1 values: the feature dimension, then the features and labels of each repetition.
+            K + 1 values: the feature dimension, then an `otce.draw.Draw` of each repetition.
 
         Raises:
             DataError: an image is corrupt or changed.
@@ -118,16 +120,26 @@ class FeatureWorker:
         by_item = np.argsort(sample.item, kind="stable")
         ends = np.cumsum(np.bincount(sample.item, minlength=len(shard.items)))
         spans = np.split(by_item, ends[:-1])
+        model = self._model
         rows = extract(
-            self._model,
+            model.id,
+            model.features_and_logits if with_logits else model.features,
             range(len(shard.items)),
             lambda i: dataset.image(shard.items[i], shard.digests[i]),
             [(sample.y_px[span], sample.x_px[span]) for span in spans],
             batch_size=batch_size or (_GPU_BATCH if on_gpu else _CPU_BATCH),
         )
-        features = np.concatenate(rows)[np.argsort(by_item)]
-        masks = (sample.repetition == k for k in range(shard.repetitions))
-        return [features.shape[1], *((features[mask], sample.label[mask]) for mask in masks)]
+        order = np.argsort(by_item)
+        features, *logits = (np.concatenate(maps)[order] for maps in zip(*rows, strict=True))
+        items = shard.positions[sample.item]
+        masks = [sample.repetition == k for k in range(shard.repetitions)]
+        return [
+            features.shape[1],
+            *(
+                Draw(features[at], sample.label[at], items[at], *(map_[at] for map_ in logits))
+                for at in masks
+            ),
+        ]
 
 
 def actor_maker(plan: Plan) -> Callable[[], Any]:
@@ -187,12 +199,13 @@ class ModelOnSlot:
         """
         attempt(self._ready, attempts=self._execution.attempts, recover=self._replace)
 
-    def features(self, census: Census, repetitions: int) -> list[list[Ref]]:
+    def features(self, census: Census, repetitions: int, *, with_logits: bool) -> list[list[Ref]]:
         """Extract one data set, two shards in flight.
 
         Args:
             census: the data set and its drawn pixels.
             repetitions: K.
+            with_logits: whether the model's predictions are needed as well.
 
         Returns:
             For each repetition, the references of its parts, in order of items.
@@ -202,18 +215,24 @@ class ModelOnSlot:
         """
         self.load()
         shards = cut(census, self._execution.items_per_shard, repetitions)
-        started = {0: self._start(shards[0])}
+
+        def start(index: int) -> list[Ref]:
+            return self._start(shards[index], with_logits=with_logits)
+
+        started = {0: start(0)}
         parts = []
         for index in range(len(shards)):
             if index + 1 < len(shards):
-                started[index + 1] = self._start(shards[index + 1])
-            parts.append(self._finish(shards, started, index))
+                started[index + 1] = start(index + 1)
+            parts.append(self._finish(start, started, index))
         return [list(column) for column in zip(*parts, strict=True)]
 
-    def _finish(self, shards: list[Shard], started: dict[int, list[Ref]], index: int) -> list[Ref]:
+    def _finish(
+        self, start: Callable[[int], list[Ref]], started: dict[int, list[Ref]], index: int
+    ) -> list[Ref]:
         def finish() -> list[Ref]:
             self._ready()
-            refs = started.get(index) or self._start(shards[index])
+            refs = started.get(index) or start(index)
             started[index] = refs
             result(refs[0], self._execution.time_limit_s)
             return refs[1:]
@@ -226,11 +245,13 @@ class ModelOnSlot:
         started.pop(index)
         return found
 
-    def _start(self, shard: Shard) -> list[Ref]:
+    def _start(self, shard: Shard, *, with_logits: bool) -> list[Ref]:
         execution = self._execution
         method = self._slot.actor.extract.options(num_returns=shard.repetitions + 1)
         with inside():
-            refs: list[Ref] = method.remote(shard, execution.storage_options, execution.batch_size)
+            refs: list[Ref] = method.remote(
+                shard, execution.storage_options, execution.batch_size, with_logits=with_logits
+            )
         return refs
 
     def _ready(self) -> None:
@@ -268,6 +289,7 @@ def cut(census: Census, items_per_shard: int, repetitions: int) -> list[Shard]:
             Shard(
                 config=census.listed.config,
                 items=tuple(census.listed.items[i] for i in members),
+                positions=members.astype(np.int32),
                 digests=tuple(census.listed.image_digests[i] for i in members),
                 sample=Sample(inside.repetition, local, inside.y_px, inside.x_px, inside.label),
                 repetitions=repetitions,

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
-import numpy as np
 import ray
 
 from otce.config import ExecutionConfig
+from otce.draw import Draw, joined
 from otce.files import StorageOptions, join, write_bytes
 from otce.identity import Signature
 from otce.signature import draw_key, encode, read_whole, refuse_other
-from tasks.extract import Drawn
 from tasks.ray_calls import Ref, inside, result
 from tasks.retry import attempt
 
@@ -81,14 +80,12 @@ def read_draws(
 # Both wait for storage more than they compute, and must not wait for a transport to end.
 @ray.remote(max_retries=0, num_cpus=0)
 def _put_draws(
-    place: tuple[str, StorageOptions], signature: Signature, sizes: list[int], *parts: Drawn
+    place: tuple[str, StorageOptions], signature: Signature, sizes: list[int], *parts: Draw
 ) -> None:
     root, options = place
     left = iter(parts)
     for repetition, size in enumerate(sizes):
-        columns = zip(*islice(left, size), strict=True)
-        features, labels = (np.concatenate(column) for column in columns)
-        data = encode(signature, {repetition: (features, labels)})
+        data = encode(signature, {repetition: joined(list(islice(left, size)))})
         write_bytes(join(root, draw_key(signature, repetition)), data, options)
 
 

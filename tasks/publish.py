@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
@@ -49,7 +50,7 @@ def publish(
     full = _pair_tables(store, pairs)
     found = {
         "scores": full.select(tables.SCORES.names).cast(tables.SCORES),
-        "summary": summarize(full.select(tables.SCORES.names).cast(tables.SCORES)),
+        "summary": summarize(full),
         "joints": _joints(full, source_classes, target_classes),
         "failures": _failures(failures),
     }
@@ -66,14 +67,16 @@ def _pair_tables(store: Store, pairs: Sequence[str]) -> pa.Table:
     keys = [f"scores/{pair}.parquet" for pair in pairs]
     with ThreadPoolExecutor(max_workers=8) as pool:
         parts = list(pool.map(lambda key: store.get_table(key, tables.PAIR), keys))
-    order = [(name, "ascending") for name in ("source_model", "target_dataset", "repetition")]
+    by = ("source_model", "target_dataset", "metric", "repetition")
+    order = [(name, "ascending") for name in by]
     empty = tables.PAIR.empty_table()
     return pa.concat_tables([empty, *parts]).sort_by(order).combine_chunks()
 
 
 def _failures(rows: Sequence[dict[str, Any]]) -> pa.Table:
-    def place(row: dict[str, Any]) -> tuple[str, str, int]:
-        return row["source_model"], row["target_dataset"], row["repetition"] or 0
+    def place(row: dict[str, Any]) -> tuple[str, str, str, int]:
+        pair = row["source_model"], row["target_dataset"]
+        return *pair, row["metric"] or "", row["repetition"] or 0
 
     return tables.table(sorted(rows, key=place), tables.FAILURES)
 
@@ -84,11 +87,11 @@ def _joints(
     target_classes: Mapping[str, Sequence[str]],
 ) -> pa.Table:
     rows = []
-    for pair in full.to_pylist():
+    for pair in full.filter(pc.is_valid(full["joint"])).to_pylist():
         sources, targets = pair["source_classes"], pair["target_classes"]
         source_names = source_classes[pair["source_model"]]
         target_names = target_classes[pair["target_dataset"]]
-        same = {name: pair[name] for name in tables.JOINTS.names[:4]}
+        same = {name: pair[name] for name in (*tables.JOINTS.names[:4], "metric")}
         rows += [
             same
             | {

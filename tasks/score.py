@@ -8,11 +8,12 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from otce import tables
 from otce.config import RunConfig
 from otce.errors import OtceError
-from otce.identity import SCORE_VERSION, Signature
-from otce.recipe import preset_name
+from otce.identity import Signature
+from otce.pair_table import pair_table
+from otce.recipe import FROM_PREDICTIONS, Metric
+from otce.scores.zero_shot import class_map
 from otce.store import Store
 from tasks.census import Census
 from tasks.cluster import Plan, Slots
@@ -20,10 +21,12 @@ from tasks.extract import ModelOnSlot
 from tasks.keep import keep_draws, read_draws
 from tasks.ray_calls import Ref
 from tasks.retry import GaveUpError, Window
-from tasks.solve import submit
+from tasks.solve import Request, Rows, submit
 
 Refs = list[list[Ref]]
 """For each repetition, references of the parts of a data set's features."""
+Names = Mapping[Metric, str]
+"""Fingerprint of each metric of a pair."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class Outcome:
     """What became of a model's pairs.
 
     Attributes:
-        scored: targets whose table was put.
+        scored: targets whose tables were all put.
         failures: rows of the failures table.
     """
 
@@ -73,6 +76,7 @@ def failure_row(
     error: OtceError,
     *,
     repetition: int | None = None,
+    metric: Metric | None = None,
 ) -> dict[str, Any]:
     """Describe a pair that has no score.
 
@@ -82,6 +86,7 @@ def failure_row(
         stage: where it failed.
         error: why; a `GaveUpError` also says after how many attempts.
         repetition: which draw, when it was one.
+        metric: which score, when the others may be had.
 
     Returns:
         A row of `otce.tables.FAILURES`.
@@ -91,6 +96,7 @@ def failure_row(
     return {
         "source_model": model_id,
         "target_dataset": target_id,
+        "metric": metric,
         "stage": stage,
         "repetition": repetition,
         "error_class": type(cause).__name__,
@@ -101,12 +107,12 @@ def failure_row(
 
 
 @task(task_run_name="score {model_id}", cache_policy=NO_CACHE, persist_result=False)
-def score_model(model_id: str, pairs: Mapping[str, str], work: Work) -> Outcome:
+def score_model(model_id: str, pairs: Mapping[str, Names], work: Work) -> Outcome:
     """Extract a model's features and score it for its targets.
 
     Args:
         model_id: the source model.
-        pairs: pair fingerprint of each target to score.
+        pairs: for each target to score, the fingerprint of each metric.
         work: what all models share.
 
     Returns:
@@ -115,37 +121,59 @@ def score_model(model_id: str, pairs: Mapping[str, str], work: Work) -> Outcome:
     outcome = Outcome()
     features: dict[str, Refs] = {}
 
-    def fail(target_id: str, stage: str, error: OtceError, repetition: int | None = None) -> None:
-        row = failure_row(model_id, target_id, stage, error, repetition=repetition)
+    def fail(target_id: str, row: dict[str, Any]) -> None:
         outcome.failures.append(row)
         work.on_pair(model_id, target_id, True)  # noqa: FBT003
 
     source_id = work.sides[model_id].source
-    for dataset_id, found in _extracted(model_id, list(pairs), work):
+    for dataset_id, found in _extracted(model_id, pairs, work):
         if isinstance(found, list):
             features[dataset_id] = found
         else:
-            stage, error = found
             for target_id in pairs if dataset_id == source_id else [dataset_id]:
-                fail(target_id, stage, error)
-    for target_id, rows in _solved(features, source_id, work):
-        problem = next((row for row in rows if isinstance(row, tuple)), None)
-        if problem is not None:
-            fail(target_id, "solve", problem[1], problem[0])
-            continue
-        table = pair_table(work, model_id, target_id, pairs[target_id], rows)
-        try:
-            work.store.put_table(f"scores/{pairs[target_id]}.parquet", table)
-        except OtceError as error:
-            fail(target_id, "publish", error)
-            continue
-        outcome.scored.append(target_id)
-        work.on_pair(model_id, target_id, False)  # noqa: FBT003
+                fail(target_id, failure_row(model_id, target_id, *found))
+    for target_id, rows in _solved(model_id, features, pairs, work):
+        failures = _put(model_id, target_id, pairs[target_id], rows, work)
+        outcome.failures += failures
+        if not failures:
+            outcome.scored.append(target_id)
+        work.on_pair(model_id, target_id, bool(failures))
     return outcome
 
 
+def _put(
+    model_id: str, target_id: str, names: Names, draws: list[Rows | GaveUpError], work: Work
+) -> list[dict[str, Any]]:
+    """Put the table of each metric of a pair; return the failures of those that have none."""
+    failures = []
+    for metric, name in names.items():
+        found = [draw if isinstance(draw, GaveUpError) else draw[metric] for draw in draws]
+        rows = [row for row in found if not isinstance(row, OtceError)]
+        if len(rows) < len(found):
+            k, problem = next((k, e) for k, e in enumerate(found) if isinstance(e, OtceError))
+            failures.append(
+                failure_row(model_id, target_id, "solve", problem, repetition=k, metric=metric)
+            )
+            continue
+        table = pair_table(
+            work.config,
+            metric,
+            fingerprint=name,
+            model_id=model_id,
+            side=work.sides[model_id],
+            target_id=target_id,
+            target_digest=work.censuses[target_id].listed.digest,
+            rows=rows,
+        )
+        try:
+            work.store.put_table(f"scores/{name}.parquet", table)
+        except OtceError as error:
+            failures.append(failure_row(model_id, target_id, "publish", error, metric=metric))
+    return failures
+
+
 def _extracted(
-    model_id: str, targets: list[str], work: Work
+    model_id: str, pairs: Mapping[str, Names], work: Work
 ) -> Iterator[tuple[str, Refs | tuple[str, OtceError]]]:
     """Yield each data set's features, or the stage and reason of its failure; source first."""
     config, side = work.config, work.sides[model_id]
@@ -166,12 +194,16 @@ def _extracted(
         except GaveUpError as error:
             yield side.source, ("load", error)
             return
-        for dataset_id in targets if kept is not None else [side.source, *targets]:
-            is_source = dataset_id == side.source
-            found = _features(model, work.censuses[dataset_id], side if is_source else None, config)
-            yield dataset_id, found
-            if is_source and isinstance(found, tuple):
+        if kept is None:
+            found = _features(model, work.censuses[side.source], side, config)
+            yield side.source, found
+            if isinstance(found, tuple):
                 return
+        for target_id, names in pairs.items():
+            # At this tap the features are the predictions.
+            with_logits = side.tap != "logits" and not FROM_PREDICTIONS.isdisjoint(names)
+            census = work.censuses[target_id]
+            yield target_id, _features(model, census, None, config, with_logits=with_logits)
 
 
 def _read(
@@ -185,11 +217,16 @@ def _read(
 
 
 def _features(
-    model: ModelOnSlot, census: Census, side: Signature | None, config: RunConfig
+    model: ModelOnSlot,
+    census: Census,
+    side: Signature | None,
+    config: RunConfig,
+    *,
+    with_logits: bool = False,
 ) -> Refs | tuple[str, OtceError]:
     """Extract one data set; what it is the source side of is kept before anything else happens."""
     try:
-        found = model.features(census, config.sampling.repetitions)
+        found = model.features(census, config.sampling.repetitions, with_logits=with_logits)
     except GaveUpError as error:
         return "extract", error
     if side is not None and config.execution.keep_signatures:
@@ -201,78 +238,29 @@ def _features(
 
 
 def _solved(
-    features: dict[str, Refs], source_id: str, work: Work
-) -> Iterator[tuple[str, list[Any]]]:
-    """Yield each target when all its repetitions are back; failed ones as (repetition, error)."""
-    repetitions = range(work.config.sampling.repetitions)
-    todo = [(target, k) for target in features if target != source_id for k in repetitions]
-    first = work.config.score
-    others = first.model_copy(update={"epsilon_curve": ()})
+    model_id: str, features: dict[str, Refs], pairs: Mapping[str, Names], work: Work
+) -> Iterator[tuple[str, list[Rows | GaveUpError]]]:
+    """Yield each target when all its repetitions are back."""
+    side, repetitions = work.sides[model_id], range(work.config.sampling.repetitions)
+    todo = [(target, k) for target in features if target != side.source for k in repetitions]
     submits = [
         partial(
             submit,
-            first if k == 0 else others,
-            features[source_id][k],
+            Request(
+                recipe=work.config.score,
+                metrics=tuple(pairs[target]),
+                class_map=class_map(side.classes, work.censuses[target].listed.classes),
+                with_curve=k == 0,
+            ),
+            features[side.source][k],
             features[target][k],
             num_cpus=work.plan.solve_cpus,
         )
         for target, k in todo
     ]
-    rows: dict[str, dict[int, Any]] = {target: {} for target, _ in todo}
+    rows: dict[str, dict[int, Rows | GaveUpError]] = {target: {} for target, _ in todo}
     for index, result in work.window.run(submits):
         target, k = todo[index]
-        rows[target][k] = (k, result) if isinstance(result, GaveUpError) else result
+        rows[target][k] = result
         if len(rows[target]) == len(repetitions):
             yield target, [rows[target][k] for k in repetitions]
-
-
-def pair_table(
-    work: Work,
-    model_id: str,
-    target_id: str,
-    fingerprint: str,
-    rows: list[dict[str, Any]],
-) -> Any:
-    """Make the immutable table of a pair.
-
-    Args:
-        work: what all models share.
-        model_id: the source model.
-        target_id: the target data set.
-        fingerprint: of the pair.
-        rows: what `solve_parts` returned, in order of repetitions.
-
-    Returns:
-        A table of `otce.tables.PAIR`, one row a repetition.
-    """
-    config = work.config
-    side, recipe = work.sides[model_id], config.score
-    common = {
-        "pair_fingerprint": fingerprint,
-        "score_version": SCORE_VERSION,
-        "metric": "otce",
-        "preset": preset_name(
-            epsilon=recipe.epsilon,
-            feature_scaling=recipe.feature_scaling,
-            relaxation=recipe.relaxation,
-            class_weights=recipe.class_weights,
-        ),
-        "source_model": model_id,
-        "source_dataset": side.source,
-        "target_dataset": target_id,
-        "tap": side.tap,
-        "model_digest": side.weights_digest,
-        "source_digest": side.source_digest,
-        "target_digest": work.censuses[target_id].listed.digest,
-        "seed": config.seed,
-        "epsilon": recipe.epsilon,
-        "feature_scaling": recipe.feature_scaling,
-        "relaxation": recipe.relaxation,
-        "class_weights": recipe.class_weights,
-        "solver": recipe.solver,
-    }
-    lists = dict.fromkeys(("target_items", "target_influence", "source_items", "source_influence"))
-    full = [
-        common | row | lists | {"repetition": k, "value": row["otce"]} for k, row in enumerate(rows)
-    ]
-    return tables.table(full, tables.PAIR)

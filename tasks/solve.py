@@ -1,56 +1,73 @@
 """One transport: a Ray task that scores one repetition of one pair on one thread."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import ray
 import torch
 
 from otce.config import ScoreConfig
-from otce.errors import TransportError
-from otce.scores import Score, score_epsilons, score_pixels
-from tasks.extract import Drawn
+from otce.draw import Draw, joined
+from otce.errors import OtceError, TransportError
+from otce.recipe import Metric
+from otce.scores import Score, score_epsilons
+from otce.scores.influence import by_image
+from otce.scores.measure import Reading, measure
 from tasks.ray_calls import Ref
 
+Rows = dict[Metric, dict[str, Any] | OtceError]
+"""Columns of each metric, or why it has none."""
 
-def solve_parts(recipe: ScoreConfig, n_source: int, *parts: Drawn) -> dict[str, Any]:
+
+@dataclass(frozen=True)
+class Request:
+    """What is wanted of a repetition.
+
+    Attributes:
+        recipe: how to score.
+        metrics: which scores.
+        class_map: target class of each class that the model predicts, -1 for none; None where
+            their names have too little in common.
+        with_curve: whether the recipe's curve is made as well; it changes nothing else.
+    """
+
+    recipe: ScoreConfig
+    metrics: tuple[Metric, ...]
+    class_map: tuple[int, ...] | None
+    with_curve: bool
+
+
+def solve_parts(request: Request, n_source: int, *parts: Draw) -> Rows:
     """Score a repetition from the parts of its features.
 
     Args:
-        recipe: how to score; its curve is made as well, and changes nothing else when it is.
+        request: what is wanted.
         n_source: how many of the parts are source pixels; the others are target pixels.
         *parts: features and labels, source parts first.
 
     Returns:
-        The score's fields (without the per-pixel risk), the curve, and the counts that the tables
-        keep.
-
-    Raises:
-        OtceError: see `score_pixels`.
+        By metric, the columns of its row (without those that name the pair), or why there is none.
     """
     # Sums depend on the number of threads in the last bit; one thread makes bytes equal anywhere.
     torch.set_num_threads(1)
-    source, target = _joined(parts[:n_source]), _joined(parts[n_source:])
-    keywords = {name: value for name, value in recipe if name != "epsilon_curve"}
-    score = score_pixels(*source, *target, **keywords, device="cpu")
-    return (
-        _row(score, n_source_px=len(source[1]), n_target_px=len(target[1]))
-        | {"feature_dim": source[0].shape[1]}
-        | _curve(recipe, source, target)
-    )
+    source, target = joined(parts[:n_source]), joined(parts[n_source:])
+    recipe = request.recipe
+    found = measure(source, target, request.metrics, recipe, request.class_map)
+    return {
+        metric: reading
+        if isinstance(reading, OtceError)
+        else _row(metric, reading, source, target)
+        | (_curve(recipe, source, target) if request.with_curve and metric == "otce" else _NO_CURVE)
+        for metric, reading in found.items()
+    }
 
 
-def submit(
-    recipe: ScoreConfig,
-    source: list[Ref],
-    target: list[Ref],
-    *,
-    num_cpus: float,
-) -> Ref:
+def submit(request: Request, source: list[Ref], target: list[Ref], *, num_cpus: float) -> Ref:
     """Start one transport; the features travel by reference.
 
     Args:
-        recipe: how to score.
+        request: what is wanted.
         source: references of the source parts.
         target: references of the target parts.
         num_cpus: CPUs that it holds.
@@ -58,41 +75,92 @@ def submit(
     Returns:
         Reference of what `solve_parts` returns.
     """
-    ref: Ref = _solve.options(num_cpus=num_cpus).remote(recipe, len(source), *source, *target)
+    ref: Ref = _solve.options(num_cpus=num_cpus).remote(request, len(source), *source, *target)
     return ref
 
 
 @ray.remote(max_retries=0)
-def _solve(recipe: ScoreConfig, n_source: int, *parts: Drawn) -> dict[str, Any]:
-    return solve_parts(recipe, n_source, *parts)
+def _solve(request: Request, n_source: int, *parts: Draw) -> Rows:
+    return solve_parts(request, n_source, *parts)
 
 
-def _joined(parts: tuple[Drawn, ...]) -> Drawn:
-    return (
-        np.concatenate([features for features, _ in parts]),
-        np.concatenate([labels for _, labels in parts]),
-    )
+_NO_CURVE: dict[str, Any] = {"curve_epsilon": [], "curve_otce": [], "curve_failure": None}
 
 
-def _curve(recipe: ScoreConfig, source: Drawn, target: Drawn) -> dict[str, Any]:
+def _curve(recipe: ScoreConfig, source: Draw, target: Draw) -> dict[str, Any]:
     """Score at the curve's epsilons, or say why not: a score stands without its curve."""
     # Exact transport has no epsilon to look at.
     multiples = () if recipe.solver == "emd" else recipe.epsilon_curve
     epsilons = [multiple * recipe.epsilon for multiple in multiples]
-    keywords = {n: value for n, value in recipe if n not in {"epsilon", "epsilon_curve"}}
-    curve: dict[str, Any] = {"curve_epsilon": [], "curve_otce": [], "curve_failure": None}
     if not epsilons:
-        return curve
+        return _NO_CURVE
     try:
-        scores = score_epsilons(*source, *target, epsilons=epsilons, **keywords, device="cpu")
+        scores = score_epsilons(
+            *source[:2],
+            *target[:2],
+            epsilons=epsilons,
+            feature_scaling=recipe.feature_scaling,
+            relaxation=recipe.relaxation,
+            class_weights=recipe.class_weights,
+            solver=recipe.solver,
+            tolerance=recipe.tolerance,
+            max_iterations=recipe.max_iterations,
+            device="cpu",
+        )
     except TransportError as error:
-        return curve | {"curve_failure": str(error)}
-    return curve | {"curve_epsilon": epsilons, "curve_otce": [score.otce for score in scores]}
-
-
-def _row(score: Score, *, n_source_px: int, n_target_px: int) -> dict[str, Any]:
+        return _NO_CURVE | {"curve_failure": str(error)}
     return {
-        "otce": score.otce,
+        "curve_epsilon": epsilons,
+        "curve_otce": [score.otce for score in scores],
+        "curve_failure": None,
+    }
+
+
+def _row(metric: Metric, reading: Reading, source: Draw, target: Draw) -> dict[str, Any]:
+    measured = reading.measured
+    return (
+        {
+            "value": measured.value,
+            "n_source_px": None if measured.source_influence is None else len(source.labels),
+            "n_target_px": len(target.labels),
+            "feature_dim": target.features.shape[1],
+        }
+        | _by_image("target", measured.target_influence, target)
+        | _by_image("source", measured.source_influence, source)
+        | _coupling_columns(metric, reading.score)
+    )
+
+
+def _by_image(side: str, influence: Any, draw: Draw) -> dict[str, Any]:
+    if influence is None:
+        return {f"{side}_items": [], f"{side}_influence": []}
+    items, sums = by_image(influence, draw.items)
+    return {f"{side}_items": items.tolist(), f"{side}_influence": sums.tolist()}
+
+
+_OF_COUPLINGS: Sequence[str] = (
+    "otce",
+    "conditional_entropy",
+    "target_entropy",
+    "normalized",
+    "transport_cost",
+    "marginal_error",
+    "n_iter",
+    "converged",
+    "n_source_classes",
+    "n_target_classes",
+    "source_classes",
+    "target_classes",
+    "joint",
+)
+
+
+def _coupling_columns(metric: Metric, score: Score | None) -> dict[str, Any]:
+    if score is None:
+        return dict.fromkeys(_OF_COUPLINGS) | {"degenerate": "none"}
+    return {
+        # The paper's score has this name and no other has.
+        "otce": score.otce if metric == "otce" else None,
         "conditional_entropy": 0.0 - score.otce,
         "target_entropy": score.target_entropy,
         "normalized": score.normalized,
@@ -101,8 +169,6 @@ def _row(score: Score, *, n_source_px: int, n_target_px: int) -> dict[str, Any]:
         "n_iter": score.n_iterations,
         "converged": score.converged,
         "degenerate": score.degenerate,
-        "n_source_px": n_source_px,
-        "n_target_px": n_target_px,
         "n_source_classes": len(score.source_classes),
         "n_target_classes": len(score.target_classes),
         "source_classes": score.source_classes.tolist(),

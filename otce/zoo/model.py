@@ -1,7 +1,8 @@
 """A source model: network, weights, preprocessing and tap, from images to feature maps."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -11,8 +12,11 @@ from torch import Tensor, nn
 from otce.errors import ModelError
 from otce.model_config import Preprocessing
 from otce.zoo.honesty import check_passes
+from otce.zoo.outputs import logits_of
 from otce.zoo.preprocess import to_input
-from otce.zoo.tap import Tap, listen, resolve
+from otce.zoo.tap import Tap, resolve, run
+
+_Maps: TypeAlias = tuple[Tensor, ...]
 
 
 @dataclass
@@ -39,7 +43,7 @@ class SourceModel:
     _resolved: Tap | None = None
     _maps: dict[torch.Size, torch.Size] = field(default_factory=dict)
 
-    def feature_maps(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
+    def features(self, images: Sequence[NDArray[np.uint8]]) -> tuple[Tensor]:
         """Run the network on images of one size.
 
         Args:
@@ -52,8 +56,32 @@ class SourceModel:
             ModelError: the network fails or lies, or the tap cannot be found or gives no map.
             torch.OutOfMemoryError: the images are too many for the device.
         """
+        (features_BDhw,) = self._run(images, lambda features, _: (features,))
+        return (features_BDhw,)
+
+    def features_and_logits(self, images: Sequence[NDArray[np.uint8]]) -> tuple[Tensor, Tensor]:
+        """Run the network on images of one size; its predictions come from the same pass.
+
+        Args:
+            images: B images, (H, W, 3) uint8 RGB.
+
+        Returns:
+            (B, D, h, w) float32 feature maps at the tap, and (B, Z, h, w) float32 logits.
+
+        Raises:
+            ModelError: as for `features`, or the network's output has no logits.
+            torch.OutOfMemoryError: the images are too many for the device.
+        """
+        features_BDhw, logits_BZhw = self._run(
+            images, lambda features, output: (features, logits_of(output))
+        )
+        return features_BDhw, logits_BZhw
+
+    def _run(
+        self, images: Sequence[NDArray[np.uint8]], take: Callable[[Tensor, object], _Maps]
+    ) -> _Maps:
         try:
-            return self._listen(images)
+            return self._listen(images, take)
         except (torch.OutOfMemoryError, MemoryError):
             raise
         except ModelError as error:
@@ -67,17 +95,22 @@ class SourceModel:
             ) from error
 
     @torch.inference_mode()
-    def _listen(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
+    def _listen(
+        self, images: Sequence[NDArray[np.uint8]], take: Callable[[Tensor, object], _Maps]
+    ) -> _Maps:
         input_BCHW = to_input(images, self.preprocessing, self.device)
         if self._resolved is None:
             resolved = resolve(self.network, self.tap, input_BCHW[:1])
             check_passes(self.network, resolved, input_BCHW[:1], self.n_classes)
             self._resolved = resolved
         parts = input_BCHW.split(1) if self.one_by_one else (input_BCHW,)
-        maps = [listen(self.network, self._resolved, part) for part in parts]
-        for found in maps:
-            self._check_size(input_BCHW.shape[2:], found.shape[1:])
-        return torch.cat(maps).float() if len(maps) > 1 else maps[0].float()
+        found = [take(*run(self.network, self._resolved, part)) for part in parts]
+        for features_BDhw, *_ in found:
+            self._check_size(input_BCHW.shape[2:], features_BDhw.shape[1:])
+        return tuple(
+            torch.cat(maps).float() if len(maps) > 1 else maps[0].float()
+            for maps in zip(*found, strict=True)
+        )
 
     def _check_size(self, image_px: torch.Size, map_Dhw: torch.Size) -> None:
         """An input of a size that was seen gives a map of the size that was seen."""

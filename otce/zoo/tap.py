@@ -58,23 +58,6 @@ def resolve(network: nn.Module, tap: str, example_BCHW: Tensor) -> Tap:
     return Tap(tap, "output")
 
 
-def listen(network: nn.Module, tap: Tap, input_BCHW: Tensor) -> Tensor:
-    """Run the network and return the feature map at a tap.
-
-    Args:
-        network: in evaluation mode.
-        tap: a resolved tap.
-        input_BCHW: network input.
-
-    Returns:
-        (B, D, h, w) floating-point feature map.
-
-    Raises:
-        ModelError: the module did not run or gave no such map.
-    """
-    return run(network, tap, input_BCHW)[0]
-
-
 def run(network: nn.Module, tap: Tap, input_BCHW: Tensor) -> tuple[Tensor, object]:
     """Run the network; return the feature map at a tap and what the network returned.
 

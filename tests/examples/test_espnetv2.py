@@ -133,7 +133,7 @@ def test_features_and_logits_flow_through_the_zoo(model_config, tap, shape):
     config = model_config(tap=tap, preprocessing={"size_px": (64, 96)})
     model = load_model("espnetv2", config, python_path=[str(EXAMPLES)])
     images = torch.randint(256, (2, 90, 120, 3), dtype=torch.uint8).numpy()
-    features = model.feature_maps(images)
+    features = model.features(images)[0]
     assert features.shape == shape
     assert features.isfinite().all()
     assert model._resolved.path == (HEAD if tap == "head" else "")
@@ -184,7 +184,7 @@ def test_the_head_of_a_checkpoint_is_its_final_classifier(zero_shot, model_confi
     state = torch.load(SMALLEST, map_location="cpu", weights_only=True)
     config = model_config(state, preprocessing={"size_px": (256, 352)})
     model = load_model("espnetv2", config, python_path=[str(EXAMPLES)])
-    features = model.feature_maps([dataset.image(dataset.items[0])])
+    features = model.features([dataset.image(dataset.items[0])])[0]
     assert model._resolved.path == HEAD
     assert features.shape == (1, 10, 128, 176)
     assert features.std(dim=(0, 2, 3)).min() > 0

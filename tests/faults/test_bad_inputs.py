@@ -126,7 +126,7 @@ def test_networks_run_without_gradients():
             seen.append((torch.is_inference_mode_enabled(), self.training))
             return super().forward(image)
 
-    model(seeded(Watching)).feature_maps([photo()])
+    model(seeded(Watching)).features([photo()])[0]
     assert set(seen) == {(True, False)}
 
 
@@ -134,8 +134,9 @@ def test_networks_run_without_gradients():
 def test_an_image_smaller_than_the_stride_has_features_at_its_pixels(size):
     """B12."""
     rows, columns = (index.astype(np.int32).ravel() for index in np.indices(size))
-    [found] = extract(
-        model(seeded(), "head"), ["a"], lambda _: photo(0, size), [(rows, columns)], batch_size=1
+    maps = model(seeded(), "head").features
+    [(found,)] = extract(
+        "net", maps, ["a"], lambda _: photo(0, size), [(rows, columns)], batch_size=1
     )
     assert found.shape == (size[0] * size[1], 8)
     assert np.isfinite(found).all()
@@ -145,7 +146,7 @@ def test_an_image_that_is_too_small_for_a_network_is_refused_with_its_size():
     """B12."""
     network = nn.Sequential(nn.Conv2d(3, 8, 5), nn.Conv2d(8, N_CLASSES, 1))
     with pytest.raises(ModelError, match=r"fails on images of 1x1 pixels: .*preprocessing.size_px"):
-        model(network).feature_maps([photo(0, (1, 1))])
+        model(network).features([photo(0, (1, 1))])[0]
 
 
 def test_the_readme_says_how_every_kind_of_image_is_read():

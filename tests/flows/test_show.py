@@ -30,9 +30,10 @@ def shown(console):
 def test_tables_obey_no_escape_sequence(terminal):
     row = dict.fromkeys(tables.SUMMARY.names, 0.5)
     row |= {"target_dataset": ESCAPES, "source_model": ESCAPES, "rank": 1}
-    row |= {"tied_with": [ESCAPES], "degenerate": ESCAPES}
-    show_ranking(terminal, pa.table({name: [value] for name, value in row.items()}))
-    names = ("stage", "error_class", "message", "source_model", "target_dataset")
+    row |= {"tied_with": [ESCAPES], "degenerate": ESCAPES, "metric": "otce"}
+    other = row | {"metric": ESCAPES}
+    show_ranking(terminal, pa.table({name: [row[name], other[name]] for name in row}))
+    names = ("stage", "error_class", "message", "source_model", "target_dataset", "metric")
     show_failures(terminal, [dict.fromkeys(names, ESCAPES)])
     manifest = dict.fromkeys(("run_id", "finished", "preset"), ESCAPES)
     show_runs(
@@ -69,3 +70,35 @@ def test_validate_obeys_no_escape_sequence(tmp_path, capsys):
     told = "".join(capsys.readouterr())
     assert "owned" in told
     assert not {c for c in told if not c.isprintable() and c != "\n"}
+
+
+def ranked(*rows):
+    blank = dict.fromkeys(tables.SUMMARY.names) | {"target_dataset": "bay", "degenerate": "none"}
+    return tables.table([blank | {"tied_with": []} | row for row in rows], tables.SUMMARY)
+
+
+def test_the_ranks_of_other_metrics_stand_beside_the_first(terminal):
+    near = {"source_model": "near", "mean": -0.2, "normalized": 0.9, "total_stderr": 0.0123}
+    far = {"source_model": "far", "mean": -0.7, "normalized": 0.5, "stderr": 0.0456}
+    summary = ranked(
+        near | {"metric": "otce", "rank": 1, "p_best_so_far": 0.97},
+        far | {"metric": "otce", "rank": 2, "p_best_so_far": 1.0},
+        far | {"metric": "h_score", "rank": 1},
+        near | {"metric": "h_score", "rank": 2},
+    )
+    show_ranking(terminal, summary)
+    lines = [line.split() for line in terminal.file.getvalue().splitlines()]
+    assert ["1", "near", "-0.2000", "0.0123", "0.900", "2"] in lines
+    assert ["2", "far", "-0.7000", "0.0456", "0.500", "1"] in lines
+    assert "near has the best score with probability 0.97" in terminal.file.getvalue()
+
+
+def test_advice_names_as_many_models_as_it_takes(terminal):
+    rows = [
+        {"source_model": f"net-{k}", "mean": -k, "normalized": 0.5, "rank": 1, "metric": "otce"}
+        | {"p_best_so_far": p}
+        for k, p in enumerate([0.5, 0.96, 1.0])
+    ]
+    show_ranking(terminal, ranked(*rows))
+    told = "one of the first 2 has the best score with probability 0.96: net-0, net-1"
+    assert told in terminal.file.getvalue()

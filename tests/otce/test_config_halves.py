@@ -2,9 +2,11 @@
 
 import copy
 from dataclasses import replace
+from functools import partial
 from typing import get_args
 
 import pytest
+from pydantic import ValidationError
 
 from otce.census import dataset_digest
 from otce.config import (
@@ -24,6 +26,7 @@ from otce.dataset_config import (
 from otce.datasets import open_dataset
 from otce.identity import ModelIdentity, pair_fingerprint, sample_fingerprint
 from otce.model_config import ModelConfig, Preprocessing
+from otce.recipe import FROM_COUPLING, Metric
 from otce.section import Section
 from otce.zoo.preprocess import chosen as done
 from tests.two_values import BASE, NOT_IN_A_PAIR, OTHER
@@ -69,10 +72,10 @@ def config(**changes):
     return RunConfig.model_validate(data)
 
 
-def pair(chosen, *, model=MODEL, model_id="net", target="scenes", **digests):
+def pair(chosen, *, model=MODEL, model_id="net", target="scenes", **rest):
     known = done(chosen.models[model_id].preprocessing, model.preprocessing)
     model = replace(model, preprocessing=known)
-    return pair_fingerprint(chosen, model_id, target, model=model, **DIGESTS | digests)
+    return pair_fingerprint(chosen, model_id, target, model=model, **DIGESTS | rest)
 
 
 def test_every_field_is_placed():
@@ -134,6 +137,39 @@ def test_no_two_values_of_a_score_field_share_a_name(name):
     kinds = get_args(ScoreConfig.model_fields[name].annotation)
     kinds = [kind for kind in kinds if isinstance(kind, str)]
     assert len({pair(config(**{f"score.{name}": kind})) for kind in kinds}) == len(kinds)
+
+
+@pytest.mark.parametrize("metric", get_args(Metric))
+def test_a_setting_names_exactly_the_metrics_that_depend_on_it(metric):
+    """So that a metric that is added later, or changed, leaves the others where they are."""
+    own = {"otce": {"epsilon_curve"}, "otce_robust": {"robust"}, "otce_full": {"full"}}
+    shared = {"epsilon", "feature_scaling", "relaxation", "class_weights", "solver", "tolerance"}
+    shared |= {"max_iterations"}
+    wanted = own.get(metric, set()) | (shared if metric in FROM_COUPLING else set())
+    # Its own coupling stands in place of the recipe's.
+    wanted -= {"relaxation", "class_weights"} if metric == "otce_robust" else set()
+    changes = [path for path in OTHER if path.startswith("score.")]
+    name = partial(pair, metric=metric)
+    found = {p.split(".")[1] for p in changes if name(config(**{p: OTHER[p]})) != name(config())}
+    assert found == wanted
+
+
+def test_every_metric_of_a_pair_has_a_name_of_its_own():
+    names = {pair(config(), metric=metric) for metric in get_args(Metric)}
+    assert len(names) == len(get_args(Metric))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"metrics": ["logme"]}, "otce is missing"),
+        ({"metrics": ["otce", "logme", "logme"]}, "written twice"),
+        ({"metrics": ["otce", "otce_full"], "score.full": None}, "otce_full has no coefficients"),
+    ],
+)
+def test_metrics_that_cannot_be_had_are_refused(change, told):
+    with pytest.raises(ValidationError, match=told):
+        config(**change)
 
 
 def test_the_order_of_what_has_no_order_does_not_matter():

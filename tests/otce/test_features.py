@@ -28,7 +28,7 @@ class Filters:
         self.most_images, self.most_maps = most_images, most_maps
         self.batches, self.alive = [], weakref.WeakSet()
 
-    def feature_maps(self, images):
+    def features(self, images):
         self.batches.append([int(image[0, 0, 0]) for image in images])
         n_maps = len(images) + sum(len(maps) for maps in self.alive)
         if len(images) > self.most_images or n_maps > self.most_maps:
@@ -43,7 +43,7 @@ class Filters:
             ]
         )
         self.alive.add(maps)
-        return maps
+        return (maps,)
 
 
 def numbered(sizes):
@@ -65,7 +65,15 @@ def pixels_of(images, count=5):
 
 def extracted(model, images, batch_size, **kwargs):
     read = kwargs.get("read", images.__getitem__)
-    return extract(model, range(len(images)), read, pixels_of(images), batch_size=batch_size)
+    rows = extract(
+        model.id,
+        model.features,
+        range(len(images)),
+        read,
+        pixels_of(images),
+        batch_size=batch_size,
+    )
+    return [features for (features,) in rows]
 
 
 def assert_equal_rows(found, wanted):
@@ -109,7 +117,7 @@ def test_no_pixels_give_no_features():
 def test_rows_are_in_order_and_those_of_each_image_alone(batch_size):
     images = numbered([(9, 11), (9, 11), (14, 8), (9, 11), (9, 11), (9, 11), (9, 11)])
     alone = [
-        features_at(Filters().feature_maps([image])[0], *at_px, image.shape[:2]).numpy()
+        features_at(Filters().features([image])[0][0], *at_px, image.shape[:2]).numpy()
         for image, at_px in zip(images, pixels_of(images), strict=True)
     ]
     assert_equal_rows(extracted(Filters(), images, batch_size), alone)
@@ -187,10 +195,10 @@ def test_no_more_than_three_batches_of_images_are_held(batch_size):
         return images[key]
 
     class Watching(Filters):
-        def feature_maps(self, batch):
+        def features(self, batch):
             done = sum(map(len, self.batches))
             most_held.append(len(started) - done)
-            return super().feature_maps(batch)
+            return super().features(batch)
 
     extracted(Watching(), images, batch_size, read=read)
     assert sorted(started) == list(range(40))
@@ -206,9 +214,9 @@ def test_images_are_decoded_while_the_network_works():
         return images[key]
 
     class Waiting(Filters):
-        def feature_maps(self, batch):
+        def features(self, batch):
             assert second_batch_read.wait(timeout=30)
-            return super().feature_maps(batch)
+            return super().features(batch)
 
     assert len(extracted(Waiting(), images, 2, read=read)) == 8
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as drawn
 
 from otce import signature
+from otce.draw import Draw
 from otce.errors import ModelError, StoreError
 from otce.files import write_bytes
 from otce.fingerprint import digest
@@ -59,6 +60,7 @@ OTHER = {
     "seed": 8,
     "sampling_version": 99,
     "feature_version": 99,
+    "format_version": 99,
 }
 # In a process of its own: what differs between processes must not reach the bytes.
 ENCODE = """
@@ -73,9 +75,10 @@ sys.stdout.buffer.write(encode(SIDE, draws(12)))
 def draws(repetitions=3, pixels=5, dim=4):
     generator = np.random.default_rng(0)
     return {
-        k: (
+        k: Draw(
             generator.normal(size=(pixels, dim)).astype(np.float32),
             generator.integers(0, 3, pixels, np.int32),
+            np.sort(generator.integers(0, 40, pixels, np.int32)),
         )
         for k in range(repetitions)
     }
@@ -85,7 +88,7 @@ def same(one, other):
     return one.keys() == other.keys() and all(
         a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
         for k in one
-        for a, b in zip(one[k], other[k], strict=True)
+        for a, b in zip(one[k][:3], other[k][:3], strict=True)
     )
 
 
@@ -99,8 +102,8 @@ def same(one, other):
 )
 def test_any_float_comes_back_as_it_was(features):
     """Also negative zeros, denormals and payloads of NaN: bits, not values."""
-    labels = np.array([0, 2, 1, 1], np.int32)
-    wanted = {k: (found, labels) for k, found in features.items()}
+    labels, items = np.array([0, 2, 1, 1], np.int32), np.array([0, 0, 5, 7], np.int32)
+    wanted = {k: Draw(found, labels, items) for k, found in features.items()}
     contents, found = decode(encode(SIDE, wanted), "there")
     assert contents == Contents(SIDE, tuple(sorted(features)), 3)
     assert same(found, wanted)
@@ -109,9 +112,10 @@ def test_any_float_comes_back_as_it_was(features):
 def test_features_of_a_view_are_kept_and_not_their_base():
     features = np.arange(40, dtype=np.float32).reshape(8, 5)[::2].T
     labels = np.arange(10, dtype=np.int32)[::2] % 3
-    _, found = decode(encode(SIDE, {0: (features, labels)}), "there")
-    np.testing.assert_array_equal(found[0][0], features)
-    np.testing.assert_array_equal(found[0][1], labels)
+    items = np.arange(10, dtype=np.int32)[1::2]
+    _, found = decode(encode(SIDE, {0: Draw(features, labels, items)}), "there")
+    for array, kept in zip(found[0][:3], (features, labels, items), strict=True):
+        np.testing.assert_array_equal(array, kept)
 
 
 def test_bytes_are_the_same_in_another_process():
@@ -163,11 +167,12 @@ def test_hostile_headers_are_refused_before_anything_is_allocated():
         (with_header([1]), "no mapping"),
         (with_header({"__metadata__": 3}), "no otce.signature"),
         (with_header({"__metadata__": {"otce.signature": "0" * 64 + "{}"}}), "architecture"),
-        (with_header(metadata), "not the features and labels"),
+        (with_header(metadata), "not the features, labels and items"),
         (with_header(metadata | {"features.0": None, "labels.0": labels}), "not the features"),
         (with_header(text | {"more": labels}), "not the features"),
         (with_header(text | {"labels.0": labels | {"shape": [6]}}), "not the features"),
         (with_header(text | {"labels.0": labels | {"dtype": "I64"}}), "not the features"),
+        (with_header(text | {"items.0": labels | {"shape": [6]}}), "not the features"),
     ):
         with pytest.raises(StoreError, match=reason):
             described(header, "f")
@@ -178,17 +183,25 @@ def test_arrays_larger_than_the_file_are_refused():
     huge = {"dtype": "F32", "shape": [1 << 40, 4], "data_offsets": [0, 1 << 44]}
     text = header_of(encode(SIDE, draws(1)))
     labels = huge | {"dtype": "I32", "shape": [1 << 40], "data_offsets": [1 << 44, 5 << 42]}
-    forged = with_header(text | {"features.0": huge, "labels.0": labels})
+    items = labels | {"data_offsets": [5 << 42, 6 << 42]}
+    forged = with_header(text | {"features.0": huge, "labels.0": labels, "items.0": items})
     signed = signature._with_digest(forged, digest(signature._with_digest(forged, "0" * 64)))
     with pytest.raises(StoreError, match=r"is damaged.*not fully covered"):
         decode(signed, "f")
 
 
-def test_labels_that_are_no_class_are_refused():
-    for label in (-1, 3):
-        bad = {0: (np.zeros((1, 2), np.float32), np.array([label], np.int32))}
-        with pytest.raises(StoreError, match="labels outside its 3 classes"):
-            decode(encode(SIDE, bad), "f")
+@pytest.mark.parametrize(
+    ("label", "item", "reason"),
+    [
+        (-1, 0, "labels outside its 3 classes"),
+        (3, 0, "labels outside its 3 classes"),
+        (0, -1, "images before the first"),
+    ],
+)
+def test_labels_that_are_no_class_and_images_that_are_none_are_refused(label, item, reason):
+    draw = Draw(np.zeros((1, 2), np.float32), np.array([label], np.int32), np.array([item]))
+    with pytest.raises(StoreError, match=reason):
+        decode(encode(SIDE, {0: draw}), "f")
 
 
 def test_a_plain_safetensors_file_is_no_signature():

@@ -87,6 +87,7 @@ JOINT = {
     "target_class": 18,
     "target_class_name": "vélo",
     "probability": 1 / 3,
+    "metric": "otce",
 }
 FAILURE = {
     "source_model": "m",
@@ -97,6 +98,7 @@ FAILURE = {
     "transient": False,
     "attempts": 1,
     "message": "two\nlines; 'quoted'",
+    "metric": None,
 }
 SAMPLE = {
     "dataset_digest": "d" * 64,

@@ -11,13 +11,14 @@ from otce.census import count_labels, dataset_digest, draw_pixels, item_digests
 from otce.config import FolderDataset
 from otce.config_file import load_config
 from otce.datasets import open_dataset
+from otce.draw import joined
 from otce.errors import DataError
 from otce.zoo import load_model
 from tasks.census import Census, Listed
 from tasks.cluster import Slots
 from tasks.extract import FeatureWorker, ModelOnSlot, actor_maker, cut
 from tasks.retry import GaveUpError
-from tests.zoo import write_zoo, zoo_config
+from tests.zoo import N_CLASSES, write_zoo, zoo_config
 
 REPETITIONS = 3
 
@@ -60,12 +61,10 @@ def worker(config):
     return found
 
 
-def joined(parts):
-    """Features and labels of each repetition from the parts of all shards."""
-    return [
-        (np.concatenate([f for f, _ in column]), np.concatenate([y for _, y in column]))
-        for column in zip(*parts, strict=True)
-    ]
+def extracted(holder, shards, *, with_logits=False):
+    """The draw of each repetition, put together from the parts of all shards."""
+    parts = [holder.extract(shard, {}, None, with_logits=with_logits)[1:] for shard in shards]
+    return [joined(column) for column in zip(*parts, strict=True)]
 
 
 def test_features_are_those_of_the_drawn_pixels(config, census):
@@ -74,16 +73,30 @@ def test_features_are_those_of_the_drawn_pixels(config, census):
 
     model = load_model("net-0", config.models["net-0"], python_path=config.execution.python_path)
     dataset, sample = open_dataset(config.datasets["birch"]), census.sample
-    parts = [worker(config).extract(shard, {}, None)[1:] for shard in cut(census, 64, REPETITIONS)]
-    for repetition, (features, labels) in enumerate(joined(parts)):
+    draws = extracted(worker(config), cut(census, 2, REPETITIONS), with_logits=True)
+    for repetition, draw in enumerate(draws):
         rows = np.flatnonzero(sample.repetition == repetition)
-        np.testing.assert_array_equal(labels, sample.label[rows])
-        for row, feature in zip(rows[:20], features[:20], strict=True):
+        np.testing.assert_array_equal(draw.labels, sample.label[rows])
+        np.testing.assert_array_equal(draw.items, sample.item[rows])
+        for n, row in enumerate(rows[:20]):
             image = dataset.image(dataset.items[sample.item[row]])
-            maps = model.feature_maps([image])
-            resized = torch.nn.functional.interpolate(maps, image.shape[:2], mode="bilinear")
-            wanted = resized[0, :, sample.y_px[row], sample.x_px[row]].numpy()
-            np.testing.assert_allclose(feature, wanted, atol=1e-5)
+            for maps, found in zip(
+                model.features_and_logits([image]), (draw.features, draw.logits), strict=True
+            ):
+                resized = torch.nn.functional.interpolate(maps, image.shape[:2], mode="bilinear")
+                wanted = resized[0, :, sample.y_px[row], sample.x_px[row]].numpy()
+                np.testing.assert_allclose(found[n], wanted, atol=1e-5)
+
+
+def test_logits_are_taken_only_when_asked_for_and_change_no_feature(config, census):
+    shards = cut(census, 64, REPETITIONS)
+    without, with_logits = (
+        extracted(worker(config), shards, with_logits=asked) for asked in (False, True)
+    )
+    for one, other in zip(without, with_logits, strict=True):
+        assert one.logits is None
+        assert other.logits.shape == (len(other.labels), N_CLASSES)
+        assert one.features.tobytes() == other.features.tobytes()
 
 
 @settings(max_examples=15, deadline=None)
@@ -91,12 +104,12 @@ def test_features_are_those_of_the_drawn_pixels(config, census):
 def test_any_shard_size_gives_the_same_bytes(config, census, items_per_shard):
     holder = worker(config)
 
-    def features(size):
-        return joined([holder.extract(s, {}, None)[1:] for s in cut(census, size, REPETITIONS)])
-
-    for (f, y), (wanted_f, wanted_y) in zip(features(items_per_shard), features(64), strict=True):
-        assert f.tobytes() == wanted_f.tobytes()
-        assert y.tobytes() == wanted_y.tobytes()
+    found, wanted = (
+        extracted(holder, cut(census, size, REPETITIONS)) for size in (items_per_shard, 64)
+    )
+    for one, other in zip(found, wanted, strict=True):
+        for array, wanted_array in zip(one[:3], other[:3], strict=True):
+            assert array.tobytes() == wanted_array.tobytes()
 
 
 def test_shards_leave_out_items_without_drawn_pixels(config):
@@ -109,13 +122,13 @@ def test_a_dead_actor_is_replaced_and_its_shard_repeated(ray_plan, config, censu
     with Slots(1, actor_maker(ray_plan)).lease() as slot:
         model = ModelOnSlot(slot, "net-0", config.models["net-0"], config.execution, threads=1)
         model.load()
-        before = model.features(census, REPETITIONS)
+        before = model.features(census, REPETITIONS, with_logits=False)
         # Of this test's own Ray: others may run beside it.
         victims = [p for p in psutil.Process().children(recursive=True) if is_actor(p)]
         assert victims
         for process in victims:
             process.kill()
-        after = model.features(census, REPETITIONS)
+        after = model.features(census, REPETITIONS, with_logits=False)
         for refs, wanted in zip(after, before, strict=True):
             for got, kept in zip(ray.get(refs), ray.get(wanted), strict=True):
                 assert got[0].tobytes() == kept[0].tobytes()
@@ -148,7 +161,7 @@ def test_an_image_that_changed_since_it_was_counted_fails_for_good(
     with Slots(1, actor_maker(ray_plan)).lease() as slot:
         model = ModelOnSlot(slot, "net-0", config.models["net-0"], config.execution, threads=1)
         with pytest.raises(GaveUpError, match=r"a\.png: changed since") as caught:
-            model.features(bad, REPETITIONS)
+            model.features(bad, REPETITIONS, with_logits=False)
         slot.drop()
     assert isinstance(caught.value.error, DataError)
     assert caught.value.attempts == 1

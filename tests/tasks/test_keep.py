@@ -5,6 +5,7 @@ import pytest
 import ray
 
 from otce.config import ExecutionConfig
+from otce.draw import Draw
 from otce.errors import ModelError, StoreError
 from otce.signature import draw_key, encode, kept_uris
 from otce.store import Store
@@ -24,10 +25,10 @@ def parts_of(wanted, cuts):
     """References of the parts of each draw, some of them empty."""
     return [
         [
-            ray.put((f, y))
-            for f, y in zip(np.split(features, cuts), np.split(labels, cuts), strict=True)
+            ray.put(Draw(*columns))
+            for columns in zip(*(np.split(column, cuts) for column in draw[:3]), strict=True)
         ]
-        for features, labels in wanted.values()
+        for draw in wanted.values()
     ]
 
 

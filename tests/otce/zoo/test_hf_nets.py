@@ -92,7 +92,7 @@ def test_heads_are_found_though_auxiliary_ones_run_last(
     card = described(model_type, f"{name}ForSemanticSegmentation", **entries)
     network = written(transformers, tmp_path / "net", card)
     model = loaded(f"hf:{tmp_path / 'net'}")
-    features = model.feature_maps(images(1))
+    features = model.features(images(1))[0]
     assert (model._resolved.path, features.shape[1]) == (head, dim)
     entered = input_size(64, 96, model.preprocessing)
     assert tuple(features.shape[2:]) == tuple(side // stride for side in entered)
@@ -126,11 +126,11 @@ def test_mask_classifiers_have_no_head_and_say_what_to_name(
 ):
     written(transformers, tmp_path / "net", described(model_type, name, **entries))
     with pytest.raises(ModelError) as caught:
-        loaded(f"hf:{tmp_path / 'net'}").feature_maps(images(1))
+        loaded(f"hf:{tmp_path / 'net'}").features(images(1))[0]
     assert "without logits of pixels, so it has no head; name as tap" in str(caught.value)
     assert tap in str(caught.value)
     model = loaded(f"hf:{tmp_path / 'net'}", tap=tap.partition(" ")[0])
-    assert model.feature_maps(images(1)).dim() == 4
+    assert model.features(images(1))[0].dim() == 4
 
 
 SIZED = {"do_resize": True, "size": {"height": 48, "width": 64}}
@@ -227,7 +227,7 @@ def test_a_bin_file_is_read_as_tensors_or_not_at_all(transformers, tmp_path):
     with pytest.raises(ModelError, match=r"neither model.safetensors nor pytorch_model.bin"):
         loaded(f"hf:{folder}")
     torch.save(network.state_dict(), folder / "pytorch_model.bin")
-    assert loaded(f"hf:{folder}").feature_maps(images(1)).shape[1] == 12
+    assert loaded(f"hf:{folder}").features(images(1))[0].shape[1] == 12
     (folder / "pytorch_model.bin").write_bytes(pickle.dumps({"a": Canary(tmp_path / "ran")}))
     with pytest.raises(ModelError, match="loaded without running code"):
         loaded(f"hf:{folder}")
@@ -265,7 +265,7 @@ def test_a_folder_may_lie_on_any_file_system(transformers, tmp_path, monkeypatch
         local, remote = loaded(f"hf:{tmp_path / 'net'}"), loaded("hf:memory://zoo/net")
     finally:
         memory.rm("/zoo", recursive=True)
-    assert torch.equal(local.feature_maps(images(1)), remote.feature_maps(images(1)))
+    assert torch.equal(local.features(images(1))[0], remote.features(images(1))[0])
 
 
 def test_a_revision_comes_from_the_hub_or_its_cache(transformers, tmp_path, monkeypatch):
@@ -282,7 +282,7 @@ def test_a_revision_comes_from_the_hub_or_its_cache(transformers, tmp_path, monk
         "snapshot_download",
         lambda *args, **kw: real(*args, **kw, cache_dir=tmp_path, local_files_only=True),
     )
-    assert loaded("hf:org/net@main").feature_maps(images(1)).shape[1] == 12
+    assert loaded("hf:org/net@main").features(images(1))[0].shape[1] == 12
     pinned = digest((root / "snapshots" / commit / "model.safetensors").read_bytes())
     assert loaded(f"hf:org/net@{commit}", weights_digest=pinned).id == "unet"
     with pytest.raises(ModelError, match=r"cannot be fetched .*check name, revision and network"):

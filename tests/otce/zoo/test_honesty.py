@@ -24,7 +24,7 @@ def refused(network, **fields):
 
     def run():
         for image in images():
-            model.feature_maps([image])
+            model.features([image])[0]
 
     with pytest.raises(ModelError) as caught:
         run()
@@ -58,7 +58,7 @@ def growing_tired(network, features):
 def test_an_honest_network_passes():
     model = model_of(seeded())
     check_state(model.network)
-    assert [model.feature_maps([image]).shape for image in images()] == [(1, 8, 32, 48)] * 2
+    assert [model.features([image])[0].shape for image in images()] == [(1, 8, 32, 48)] * 2
 
 
 @pytest.mark.parametrize("tap", ["head", "logits"])
@@ -99,7 +99,7 @@ def test_another_size_for_a_second_image_is_found():
 def test_other_sizes_of_images_are_no_lie():
     model = model_of(seeded())
     for size in ((64, 96), (32, 32), (64, 96)):
-        assert model.feature_maps(images(1, size)).shape[2:] == (size[0] // 2, size[1] // 2)
+        assert model.features(images(1, size))[0].shape[2:] == (size[0] // 2, size[1] // 2)
 
 
 def test_features_that_change_their_number_with_the_size_are_found():
@@ -108,9 +108,9 @@ def test_features_that_change_their_number_with_the_size_are_found():
             return image.mean(3, keepdim=True).transpose(1, 2)
 
     model = model_of(Growing().eval(), tap="logits", n_classes=None)
-    model.feature_maps(images(1, (8, 8)))
+    model.features(images(1, (8, 8)))[0]
     with pytest.raises(ModelError, match=r"map of \(9, 3, 1\) .* gave \(8, 3, 1\)"):
-        model.feature_maps(images(1, (9, 8)))
+        model.features(images(1, (9, 8)))[0]
 
 
 @pytest.mark.parametrize("tap", ["head", "logits", "body.0"])
@@ -126,7 +126,7 @@ def test_a_network_without_logits_has_no_number_of_classes():
         def forward(self, image):
             return {"masks": self.body(image).flatten(2)}
 
-    assert model_of(seeded(Masks), tap="body").feature_maps(images()).shape == (2, 8, 32, 48)
+    assert model_of(seeded(Masks), tap="body").features(images())[0].shape == (2, 8, 32, 48)
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
@@ -168,7 +168,7 @@ def test_normalising_by_the_batch_is_found():
 
 def test_one_image_at_a_time_gives_the_same_maps():
     network = seeded()
-    both = model_of(network).feature_maps(images())
+    both = model_of(network).features(images())[0]
     single = model_of(network)
     single.one_by_one = True
-    np.testing.assert_allclose(single.feature_maps(images()), both, atol=1e-6)
+    np.testing.assert_allclose(single.features(images())[0], both, atol=1e-6)

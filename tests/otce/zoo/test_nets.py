@@ -16,7 +16,7 @@ STATED = {"mean": [0.5] * 3, "std": [0.25] * 3}
 
 def check(model, head, dim, stride, size=(64, 96)):
     """Features are those that, through the head and resized, are the logits: found by name here."""
-    features = model.feature_maps(images(1, size))
+    features = model.features(images(1, size))[0]
     assert model._resolved.path == head
     entered_px = input_size(*size, model.preprocessing)
     assert features.shape[1] == dim
@@ -64,11 +64,11 @@ def test_lraspp_has_two_halves_and_no_head(torchvision, tmp_path):
     }
     reference = "torchvision:lraspp_mobilenet_v3_large"
     with pytest.raises(ModelError) as caught:
-        loaded(reference, **given).feature_maps(images(1))
+        loaded(reference, **given).features(images(1))[0]
     assert "classifier.low_classifier (0." in str(caught.value)
     assert "feature map, such as classifier.cbr (128 at 4x6)" in str(caught.value)
     named = loaded(reference, tap="classifier.cbr", **given)
-    assert named.feature_maps(images(1)).shape == (1, 128, 4, 6)
+    assert named.features(images(1))[0].shape == (1, 128, 4, 6)
 
 
 def test_named_weights_of_torchvision_bring_classes_and_transforms(
@@ -114,7 +114,7 @@ def test_smp(tmp_path, name, head, dim, stride):
     )
     check(model, head, dim, stride)
     assert input_size(50, 70, model.preprocessing) == (64, 96)
-    assert model.feature_maps(images(1, (50, 70))).shape[2:] == (64 // stride, 96 // stride)
+    assert model.features(images(1, (50, 70)))[0].shape[2:] == (64 // stride, 96 // stride)
 
 
 def test_what_an_encoder_of_smp_wants_is_asked_of_smp(monkeypatch, tmp_path):

@@ -56,7 +56,7 @@ def wanted(size_px=None):
 @pytest.mark.parametrize("make", [exported, onnx_graph])
 def test_a_program_for_any_size_gives_the_features_of_its_network(tmp_path, make):
     model = loaded(make(tmp_path, is_fixed=False), trusted=True)
-    torch.testing.assert_close(model.feature_maps(images()), wanted()[0], atol=1e-5, rtol=0)
+    torch.testing.assert_close(model.features(images())[0], wanted()[0], atol=1e-5, rtol=0)
     assert model.preprocessing == Preprocessing()
 
 
@@ -65,7 +65,7 @@ def test_images_take_the_size_of_a_program_for_one_size_and_come_one_by_one(tmp_
     model = loaded(make(tmp_path, is_fixed=True), trusted=True)
     assert model.preprocessing.size_px == (32, 48)
     assert model.one_by_one
-    features = model.feature_maps(images())
+    features = model.features(images())[0]
     torch.testing.assert_close(features, wanted((32, 48))[0], atol=1e-5, rtol=0)
 
 
@@ -76,14 +76,14 @@ def scripted(path):
 
 def test_torchscript_gives_logits(tmp_path):
     model = loaded(scripted(tmp_path), trusted=True, tap="logits")
-    torch.testing.assert_close(model.feature_maps(images()), wanted()[1], atol=1e-5, rtol=0)
+    torch.testing.assert_close(model.features(images())[0], wanted()[1], atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("tap", ["head", "body.0"])
 def test_torchscript_gives_nothing_but_logits(tmp_path, tap):
     model = loaded(scripted(tmp_path), trusted=True, tap=tap)
     with pytest.raises(ModelError, match="modules of TorchScript refuse hooks; set tap: logits"):
-        model.feature_maps(images())
+        model.features(images())[0]
 
 
 @pytest.mark.parametrize("name", ["export:/absent.pt2", "torchscript:/absent.ts"])
@@ -110,7 +110,7 @@ def test_a_program_exported_while_training_is_found_out(tmp_path):
     torch.export.save(program, tmp_path / "net.pt2")
     model = loaded(f"export:{tmp_path / 'net.pt2'}", trusted=True)
     with pytest.raises(ModelError, match=r"one pass changed body.1.running_mean"):
-        model.feature_maps(images())
+        model.features(images())[0]
 
 
 @pytest.mark.parametrize("shape", [(4, 3, 32, 48), (1, 1, 32, 48)])

@@ -27,17 +27,17 @@ def images_of(seed, n=2, size=(6, 8)):
 
 def test_feature_maps_are_what_the_head_sees():
     model, images = tapped("head"), images_of(0)
-    maps = model.feature_maps(images)
+    maps = model.features(images)[0]
     with torch.inference_mode():
         wanted = model.network[:3](to_input(images, Preprocessing(), CPU))
     assert torch.equal(maps, wanted)
     assert maps.dtype == torch.float32
-    torch.testing.assert_close(model.feature_maps(images[1:]), maps[1:])
+    torch.testing.assert_close(model.features(images[1:])[0], maps[1:])
 
 
 def test_logits_and_modules_are_taps():
-    assert tapped("logits").feature_maps(images_of(0)).shape == (2, 2, 6, 8)
-    assert tapped("1").feature_maps(images_of(0)).shape == (2, 4, 6, 8)
+    assert tapped("logits").features(images_of(0))[0].shape == (2, 2, 6, 8)
+    assert tapped("1").features(images_of(0))[0].shape == (2, 4, 6, 8)
 
 
 @pytest.mark.parametrize(
@@ -48,14 +48,14 @@ def test_a_tap_that_is_not_found_names_the_model(tap, message):
     model = tapped(tap)
     model.network = nn.Identity()
     with pytest.raises(ModelError, match=message):
-        model.feature_maps(images_of(0))
+        model.features(images_of(0))[0]
 
 
 def test_a_tap_that_gives_no_map_names_the_model():
     model = tapped("3")
     model.network[3] = nn.Flatten()
     with pytest.raises(ModelError, match="model unet: tap '3' gives"):
-        model.feature_maps(images_of(0))
+        model.features(images_of(0))[0]
 
 
 def test_a_network_that_fails_names_the_model_and_the_size():
@@ -64,7 +64,7 @@ def test_a_network_that_fails_names_the_model_and_the_size():
     model.network[0] = nn.Conv2d(3, 4, 9)
     message = r"model unet: fails on images of 8x6 pixels: RuntimeError: .*; mend it or set"
     with pytest.raises(ModelError, match=message):
-        model.feature_maps(images_of(0))
+        model.features(images_of(0))[0]
 
 
 def test_a_device_without_memory_is_left_to_the_caller(monkeypatch):
@@ -75,4 +75,4 @@ def test_a_device_without_memory_is_left_to_the_caller(monkeypatch):
 
     monkeypatch.setattr(model.network[0], "forward", forward)
     with pytest.raises(torch.OutOfMemoryError):
-        model.feature_maps(images_of(0))
+        model.features(images_of(0))[0]

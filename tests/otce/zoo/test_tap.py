@@ -13,7 +13,7 @@ from torch.nn.functional import interpolate
 
 from otce.errors import ModelError
 from otce.zoo.outputs import logits_of
-from otce.zoo.tap import Tap, listen, resolve
+from otce.zoo.tap import Tap, resolve, run
 
 N_CLASSES = 5
 IMAGE = torch.rand(1, 3, 32, 48, generator=torch.Generator().manual_seed(3))
@@ -59,7 +59,7 @@ def head_features(network):
     """What `head` gives, and where it was found."""
     with torch.inference_mode():
         tap = resolve(network, "head", IMAGE)
-        return tap, listen(network, tap, IMAGE)
+        return tap, run(network, tap, IMAGE)[0]
 
 
 @pytest.mark.parametrize(
@@ -150,21 +150,21 @@ def test_where_there_are_no_logits_the_last_maps_are_named():
         caught.value
     )
     assert "such as backbone (8 at 8x12)" in str(caught.value)
-    assert listen(network, Tap("backbone", "output"), IMAGE).shape == (1, 8, 8, 12)
+    assert run(network, Tap("backbone", "output"), IMAGE)[0].shape == (1, 8, 8, 12)
 
 
 def test_scripted_modules_give_logits_only():
     network = torch.jit.script(built(nn.Conv2d, 3, 5, 1))
     with pytest.raises(ModelError, match="TorchScript refuse hooks; set tap: logits, or export"):
         resolve(network, "head", IMAGE)
-    assert listen(network, resolve(network, "logits", IMAGE), IMAGE).shape == (1, 5, 32, 48)
+    assert run(network, resolve(network, "logits", IMAGE), IMAGE)[0].shape == (1, 5, 32, 48)
 
 
 def test_logits_are_a_tap():
     network = built(Net, nn.Conv2d(8, N_CLASSES, 1))
     tap = resolve(network, "logits", IMAGE)
     assert tap == Tap("", "output")
-    torch.testing.assert_close(listen(network, tap, IMAGE), network(IMAGE))
+    torch.testing.assert_close(run(network, tap, IMAGE)[0], network(IMAGE))
 
 
 def test_a_module_path_taps_its_output():
@@ -172,7 +172,7 @@ def test_a_module_path_taps_its_output():
     tap = resolve(network, "backbone.0", IMAGE)
     assert tap == Tap("backbone.0", "output")
     with torch.inference_mode():
-        torch.testing.assert_close(listen(network, tap, IMAGE), network.backbone[0](IMAGE))
+        torch.testing.assert_close(run(network, tap, IMAGE)[0], network.backbone[0](IMAGE))
 
 
 def test_a_map_is_the_modules_own_though_the_next_one_writes_into_it():
@@ -182,7 +182,7 @@ def test_a_map_is_the_modules_own_though_the_next_one_writes_into_it():
     """
     network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(inplace=True), nn.Conv2d(4, 2, 1))
     with torch.inference_mode():
-        found = listen(network, Tap("0", "output"), IMAGE)
+        found = run(network, Tap("0", "output"), IMAGE)[0]
         torch.testing.assert_close(found, network[0](IMAGE))
     assert found.min() < 0
 
@@ -205,7 +205,7 @@ def test_a_path_like_no_other_is_refused_with_the_last_ones():
 def test_a_tap_that_gives_no_map_is_refused():
     network = nn.Sequential(nn.Conv2d(3, 2, 1), nn.Flatten())
     with pytest.raises(ModelError, match=r"tap '1' gives \(1, 3072\); expected a feature map"):
-        listen(network, Tap("1", "output"), IMAGE)
+        run(network, Tap("1", "output"), IMAGE)[0]
 
 
 def test_a_tap_that_gives_no_tensor_is_refused():
@@ -214,7 +214,7 @@ def test_a_tap_that_gives_no_tensor_is_refused():
             return image, image
 
     with pytest.raises(ModelError, match="tap '0' gives tuple; expected a feature map"):
-        listen(nn.Sequential(Pair(), nn.Identity()), Tap("0", "output"), IMAGE)
+        run(nn.Sequential(Pair(), nn.Identity()), Tap("0", "output"), IMAGE)[0]
 
 
 @pytest.mark.parametrize("times", [0, 2])
@@ -230,16 +230,16 @@ def test_a_module_must_run_once(times):
             return image
 
     with pytest.raises(ModelError, match=f"tap 'block' ran {times} times in one forward pass"):
-        listen(Repeating(), Tap("block", "output"), IMAGE)
+        run(Repeating(), Tap("block", "output"), IMAGE)[0]
 
 
 @pytest.mark.parametrize("tap", ["head", "backbone.0", "logits"])
 def test_no_hook_stays(tap):
     network = built(Net, nn.Conv2d(8, N_CLASSES, 1))
     with torch.inference_mode():
-        listen(network, resolve(network, tap, IMAGE), IMAGE)
+        run(network, resolve(network, tap, IMAGE), IMAGE)[0]
         with pytest.raises(RuntimeError):
-            listen(network, Tap("head", "input"), torch.zeros(1, 4, 8, 8))
+            run(network, Tap("head", "input"), torch.zeros(1, 4, 8, 8))[0]
     assert not any(module._forward_hooks for module in network.modules())
 
 
