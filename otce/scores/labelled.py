@@ -63,3 +63,24 @@ def labelled(features: Array, labels: Array) -> tuple[Tensor, Tensor]:
             "have two pixels: draw more"
         )
     return features_nD, index_n
+
+
+def centred(features_nD: Tensor, share_n: Tensor) -> Tensor:
+    """Take out the mean, so that a constant dimension becomes exactly 0.
+
+    Args:
+        features_nD: (n, D) float64 features.
+        share_n: (n,) float64 weights, which sum to 1.
+
+    Returns:
+        (n, D) features of weighted mean 0.
+
+    Example:
+        >>> import torch
+        >>> share_n = torch.tensor([0.5, 0.25, 0.25], dtype=torch.float64)
+        >>> centred(torch.tensor([[1.0], [3.0], [3.0]], dtype=torch.float64), share_n).tolist()
+        [[-1.0], [1.0], [1.0]]
+    """
+    # The mean of a constant is not exactly that constant in floating point; that of zeros is.
+    from_least_nD = features_nD - features_nD.amin(dim=0)
+    return from_least_nD - share_n @ from_least_nD
