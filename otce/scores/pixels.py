@@ -67,8 +67,8 @@ class Pixels:
         """
         _validate_word(feature_scaling, FeatureScaling)
         _validate_word(class_weights, ClassWeights)
-        source_ND, source_y = _side("source", source_features, source_labels, device)
-        target_MD, target_y = _side("target", target_features, target_labels, str(source_ND.device))
+        source_ND, source_y = side("source", source_features, source_labels, device)
+        target_MD, target_y = side("target", target_features, target_labels, str(source_ND.device))
         if source_ND.shape[1] != target_MD.shape[1]:
             raise DataError(
                 f"source features have {source_ND.shape[1]} dimensions and target features "
@@ -187,21 +187,34 @@ def _validate_word(word: str, words: Any) -> None:
         raise TransportError(f"{word!r} is none of {', '.join(get_args(words))}; use one")
 
 
-def _side(side: str, features: Array, labels: Array, device: str | None) -> tuple[Tensor, Tensor]:
-    """Check one side's arrays and move them to float64 and int64 on one device."""
+def side(name: str, features: Array, labels: Array, device: str | None) -> tuple[Tensor, Tensor]:
+    """Check the arrays of one side and move them to float64 and int64 on one device.
+
+    Args:
+        name: `source` or `target`, for messages.
+        features: (N, D) real numbers.
+        labels: (N,) integers.
+        device: where to; None leaves them where the features are.
+
+    Returns:
+        (N, D) float64 and (N,) int64.
+
+    Raises:
+        DataError: shapes or types that do not fit; whether values are finite is not looked at.
+    """
     try:
         x_ND, y_N = (torch.as_tensor(values).detach() for values in (features, labels))
     except (TypeError, ValueError, RuntimeError) as error:
-        raise DataError(f"{side} features or labels are no array of numbers ({error})") from error
+        raise DataError(f"{name} features or labels are no array of numbers ({error})") from error
     if x_ND.dim() != 2 or y_N.dim() != 1 or len(x_ND) != len(y_N) or not x_ND.numel():  # noqa: PLR2004
         raise DataError(
-            f"{side} features have shape {tuple(x_ND.shape)} and labels {tuple(y_N.shape)}; "
+            f"{name} features have shape {tuple(x_ND.shape)} and labels {tuple(y_N.shape)}; "
             "expected (N, D) and (N,) with at least one pixel"
         )
     if y_N.is_floating_point() or y_N.is_complex() or y_N.dtype == torch.bool:
-        raise DataError(f"{side} labels are {y_N.dtype}; expected integers")
+        raise DataError(f"{name} labels are {y_N.dtype}; expected integers")
     if x_ND.is_complex():
-        raise DataError(f"{side} features are {x_ND.dtype}; expected real numbers")
+        raise DataError(f"{name} features are {x_ND.dtype}; expected real numbers")
     chosen = torch.device(device) if device is not None else x_ND.device
     return x_ND.to(chosen, torch.float64), y_N.to(chosen, torch.int64)
 
