@@ -55,7 +55,7 @@ def measured(weighted: Callable[[Tensor], Tensor], pixels: int) -> Measured:
     value = weighted(weight_M)
     (gradient_M,) = torch.autograd.grad(value, weight_M)
     influence_M = (gradient_M - gradient_M.mean()) / pixels
-    return Measured(float(value), influence_M.numpy())
+    return Measured(float(value.detach()), influence_M.numpy())
 
 
 def by_image(
