@@ -109,10 +109,10 @@ def _principal(x_nD: Tensor) -> Tensor:
     variance_D, basis_DD = torch.linalg.eigh(x_nD.T @ x_nD)
     variance_D, basis_DD = variance_D.flip(0).clamp(min=0), basis_DD.flip(1)
     kept = variance_D.cumsum(0) < _KEPT_VARIANCE * variance_D.sum()
-    basis_DP = basis_DD[:, : int(kept.sum()) + 1]
-    # A basis vector has no sign of its own; without one the order of pixels would depend on it.
-    largest_1P = basis_DP.abs().argmax(dim=0, keepdim=True)
-    return x_nD @ (basis_DP * basis_DP.gather(0, largest_1P).sign())
+    x_nP = x_nD @ basis_DD[:, : int(kept.sum()) + 1]
+    # A component has no sign of its own, and the start of the fit must not depend on a chance one.
+    signed_nP: Tensor = x_nP * torch.where(x_nP.pow(3).sum(dim=0) < 0, -1.0, 1.0)
+    return signed_nP
 
 
 def _evenly(order_n: Tensor, most: int) -> Tensor:
