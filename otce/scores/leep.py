@@ -7,14 +7,11 @@ at most 0, higher is better.
 Legend: `n` target pixels, `Z` source classes, `T` target classes that occur.
 """
 
-from typing import Final
-
 import torch
+from torch import Tensor
 
-from otce.errors import DataError
+from otce.scores import checked
 from otce.scores.pixels import Array
-
-_SUM_ERROR: Final = 1e-3
 
 
 def leep(source_probabilities: Array, labels: Array) -> float:
@@ -39,25 +36,34 @@ def leep(source_probabilities: Array, labels: Array) -> float:
         >>> leep(probabilities, torch.tensor([4, 4, 7]))
         -0.1918...
     """
-    theta_nZ = torch.as_tensor(source_probabilities).detach().double().cpu()
-    labels_n = torch.as_tensor(labels).detach().cpu()
-    if theta_nZ.ndim != 2 or labels_n.shape != theta_nZ.shape[:1] or not len(labels_n):  # noqa: PLR2004
-        raise DataError(
-            f"probabilities of shape {tuple(theta_nZ.shape)} and labels of shape "
-            f"{tuple(labels_n.shape)}; give (n, Z) and (n,) with at least one pixel"
-        )
-    if labels_n.is_floating_point() or labels_n.is_complex():
-        raise DataError(f"labels of type {labels_n.dtype}; labels are integers")
-    error = float((theta_nZ.sum(dim=1) - 1).abs().max())
-    if not error <= _SUM_ERROR or float(theta_nZ.min()) < 0:
-        raise DataError(
-            f"rows are no probabilities (a sum is off by {error:.3g}, the smallest value is "
-            f"{float(theta_nZ.min()):.3g}); apply a softmax to logits"
-        )
+    return float(weighted_leep(source_probabilities, labels, checked.equal_weights(labels)))
+
+
+def weighted_leep(source_probabilities: Array, labels: Array, weight_n: Tensor) -> Tensor:
+    """Take LEEP of pixels that count `weight_n`: integer weights are repeated pixels.
+
+    Args:
+        source_probabilities: (n, Z) as in `leep`.
+        labels: (n,) integer labels.
+        weight_n: (n,) float64, positive; their common scale changes nothing.
+
+    Returns:
+        A float64 scalar, the exact derivative of which torch can take by the weights.
+
+    Raises:
+        DataError: as in `leep`, or weights that are not positive.
+
+    Example:
+        >>> probabilities, labels = torch.tensor([[0.9, 0.1], [0.1, 0.9]]), torch.tensor([4, 7])
+        >>> float(weighted_leep(probabilities, labels, torch.tensor([2.0, 1.0]).double()))
+        -0.1918...
+    """
+    theta_nZ, labels_n = checked.probabilities(source_probabilities, labels)
+    count_n = checked.counts(weight_n, len(labels_n))
     classes, index_n = labels_n.unique(return_inverse=True)
     joint_TZ = torch.zeros(len(classes), theta_nZ.shape[1], dtype=torch.float64)
-    joint_TZ.index_add_(0, index_n, theta_nZ)
-    occurs_Z = joint_TZ.sum(dim=0) > 0
+    joint_TZ = joint_TZ.index_add(0, index_n, count_n[:, None] * theta_nZ)
+    occurs_Z = joint_TZ.detach().sum(dim=0) > 0
     given_TZ = joint_TZ[:, occurs_Z] / joint_TZ[:, occurs_Z].sum(dim=0)
     likelihood_n = (given_TZ[index_n] * theta_nZ[:, occurs_Z]).sum(dim=1)
-    return float(likelihood_n.log().mean())
+    return count_n @ likelihood_n.log() / count_n.sum()
