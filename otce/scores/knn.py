@@ -21,7 +21,7 @@ from otce.scores.pixels import Array
 _QUERIES: Final = 2000
 _TILE: Final = 500
 _ROUNDING: Final = 1e-6
-"""Of float32 products, relative to squared features; smaller differences of distance are none."""
+"""Of float32 products, relative to squares; smaller differences of distance are none."""
 
 
 def knn(features: Array, labels: Array, images: Array, *, neighbours: int = 10) -> float:
@@ -113,7 +113,7 @@ def _success(
     # Where the last neighbour is as near as the next one, which of them is found means nothing.
     if len(x_nD) > neighbours:
         last_q1, next_q1 = top.values[:, neighbours - 1 :].split(1, dim=1)
-        rounding_q1 = _ROUNDING * x_nD[asked_q].square().sum(dim=1, keepdim=True)
+        rounding_q1 = _ROUNDING * (x_nD[asked_q].square().sum(dim=1, keepdim=True) - last_q1)
         tied_q = ((last_q1 > -torch.inf) & (next_q1 >= last_q1 - rounding_q1)).squeeze(1)
         votes_qC[tied_q] = _shared_votes(
             near_qn[tied_q], last_q1[tied_q], rounding_q1[tied_q], onehot_nC, neighbours

@@ -104,7 +104,6 @@ class _Mixture(NamedTuple):
 
 def _principal(x_nD: Tensor) -> Tensor:
     """Project on the fewest principal components that keep 80 % of the variance."""
-    x_nD = x_nD - x_nD[0]
     x_nD = x_nD - x_nD.mean(dim=0)
     variance_D, basis_DD = torch.linalg.eigh(x_nD.T @ x_nD)
     variance_D, basis_DD = variance_D.flip(0).clamp(min=0), basis_DD.flip(1)

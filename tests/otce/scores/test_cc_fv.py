@@ -91,8 +91,8 @@ def test_a_class_in_one_image_does_not_count_for_consistency():
 
 def test_of_many_images_drawn_pairs_stand_for_all():
     generator = np.random.default_rng(0)
-    labels, images = generator.integers(0, 2, 800), np.arange(800) % 100
-    features = generator.normal(size=(800, 3)) + generator.normal(size=(100, 3))[images]
+    labels, images = generator.integers(0, 2, 300), np.arange(300) % 60
+    features = generator.normal(size=(300, 3)) + generator.normal(size=(60, 3))[images]
     drawn = cc_fv(features, labels, images)
     assert drawn == cc_fv(features, labels, images)
     assert drawn == pytest.approx(defined(features, labels, images), abs=0.05)
@@ -106,6 +106,13 @@ def test_repeated_and_zero_pixels_have_a_finite_energy():
     mean, deviation = 2 / 3, math.sqrt(2) / 3
     distance = math.hypot(mean, deviation) / 0.5
     assert score == pytest.approx(math.log(variety / distance))
+
+
+def test_constant_features_are_refused_whatever_their_rounding():
+    generator = np.random.default_rng(0)
+    labels, images = generator.integers(0, 3, 61), generator.integers(0, 4, 61)
+    with pytest.raises(DataError, match="same features"):
+        cc_fv(np.tile([0.1, 0.7, 1 / 3], (61, 1)), labels, images)
 
 
 @pytest.mark.parametrize(

@@ -10,16 +10,21 @@ from otce.scores.knn import knn
 
 
 def defined(features, labels, images, k):
-    """Search all pixels of other images, in float64."""
+    """Search all pixels of other images, in float64; those at one distance share the votes."""
     deviation = features.std(axis=0)
     x = features / np.where(deviation > 0, deviation, 1.0)
     scores = []
     for i in range(len(x)):
         distance = ((x - x[i]) ** 2).sum(1)
         distance[images == images[i]] = np.inf
-        near = [j for j in np.argsort(distance)[:k] if distance[j] < np.inf]
-        votes = np.bincount(labels[near], minlength=labels.max() + 1)
-        best = np.flatnonzero(votes == votes.max())
+        last = np.sort(distance)[min(k, (distance < np.inf).sum()) - 1]
+        nearer = distance < last * (1 - 1e-9)
+        level = (distance <= last * (1 + 1e-9)) & ~nearer & (distance < np.inf)
+        share = min(1.0, (k - nearer.sum()) / level.sum())
+        votes = np.array(
+            [(nearer[labels == c].sum() + share * level[labels == c].sum()) for c in range(4)]
+        )
+        best = np.flatnonzero(votes > votes.max() - 1e-9)
         scores.append((labels[i] in best) / len(best))
     return float(np.mean(scores))
 
@@ -30,7 +35,9 @@ def drawn(draw):
     generator = np.random.default_rng(seed)
     labels, images = generator.integers(0, 4, n), generator.integers(0, 4, n)
     images[:2] = 0, 1
-    features = generator.normal(size=(n, 3)) * [1.0, 100.0, 0.01] + 3.0 * labels[:, None]
+    features = generator.normal(size=(n, 3)) + labels[:, None]
+    # Rounded features repeat and lie at equal distances.
+    features = features.round(draw(st.sampled_from([0, 9]))) * [1.0, 100.0, 0.01]
     return features, labels, images, draw(st.integers(1, 50))
 
 
@@ -47,6 +54,16 @@ def test_units_and_origin_of_a_dimension_do_not_matter(made, seed):
     assert knn(moved, labels, images, neighbours=k) == pytest.approx(
         knn(features, labels, images, neighbours=k), abs=1e-9
     )
+
+
+@pytest.mark.parametrize("constant", [0.1, 1 / 3, 1e6])
+def test_a_constant_dimension_changes_nothing(constant):
+    """Were its deviation a rounding error and not 0, it would drown all others."""
+    generator = np.random.default_rng(0)
+    labels, images = generator.integers(0, 3, 61), generator.integers(0, 4, 61)
+    features = generator.normal(size=(61, 3)) + labels[:, None]
+    more = np.column_stack([features, np.full(61, constant)])
+    assert knn(more, labels, images) == pytest.approx(knn(features, labels, images), abs=1e-9)
 
 
 def test_separate_classes_score_one_and_noise_scores_chance():
@@ -82,7 +99,7 @@ def test_images_that_differ_hide_no_class_and_earn_none():
 def test_constant_features_vote_for_the_most_frequent_label(offset):
     labels = np.array([0, 0, 0, 1] * 10)
     images = np.repeat([0, 1], 20)
-    constant = np.full((40, 3), offset)
+    constant = np.tile([0.7, offset, 1 / 3], (40, 1))
     assert knn(constant, labels, images) == 0.75
     order = np.random.default_rng(0).permutation(40)
     assert knn(constant, labels[order], images[order]) == 0.75

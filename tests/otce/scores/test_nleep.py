@@ -116,9 +116,10 @@ def test_features_that_separate_classes_better_score_higher():
 
 @pytest.mark.parametrize("offset", [0.0, 0.1, 1e6])
 def test_constant_features_score_minus_the_label_entropy(offset):
-    labels = np.array([0, 1, 1, 1])
+    labels = np.array([0, 1, 1, 1] * 11)
     entropy = -(0.25 * math.log(0.25) + 0.75 * math.log(0.75))
-    assert nleep(np.full((4, 3), offset), labels) == pytest.approx(-entropy, abs=1e-12)
+    constant = np.tile([0.7, offset, 1 / 3], (44, 1))
+    assert nleep(constant, labels) == pytest.approx(-entropy, abs=1e-12)
 
 
 def test_a_single_class_or_pixel_scores_zero():
