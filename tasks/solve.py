@@ -10,6 +10,7 @@ import torch
 from otce.config import ScoreConfig
 from otce.draw import Draw, joined
 from otce.errors import OtceError, TransportError
+from otce.identity import metric_recipe
 from otce.recipe import Metric
 from otce.scores import Score, score_epsilons
 from otce.scores.influence import by_image
@@ -53,7 +54,8 @@ def solve_parts(request: Request, n_source: int, *parts: Draw) -> Rows:
     torch.set_num_threads(1)
     source, target = joined(parts[:n_source]), joined(parts[n_source:])
     recipe = request.recipe
-    found = measure(source, target, request.metrics, recipe, request.class_map)
+    recipes = {metric: metric_recipe(metric, recipe) for metric in request.metrics}
+    found = measure(source, target, recipes, request.class_map)
     return {
         metric: reading
         if isinstance(reading, OtceError)
