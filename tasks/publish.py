@@ -49,7 +49,7 @@ def publish(
     full = _pair_tables(store, pairs)
     found = {
         "scores": full.select(tables.SCORES.names).cast(tables.SCORES),
-        "summary": summarize(full.select(tables.SCORES.names).cast(tables.SCORES)),
+        "summary": summarize(full),
         "joints": _joints(full, source_classes, target_classes),
         "failures": _failures(failures),
     }
@@ -66,7 +66,9 @@ def _pair_tables(store: Store, pairs: Sequence[str]) -> pa.Table:
     keys = [f"scores/{pair}.parquet" for pair in pairs]
     with ThreadPoolExecutor(max_workers=8) as pool:
         parts = list(pool.map(lambda key: store.get_table(key, tables.PAIR), keys))
-    order = [(name, "ascending") for name in ("source_model", "target_dataset", "repetition")]
+    order = [
+        (name, "ascending") for name in ("source_model", "target_dataset", "metric", "repetition")
+    ]
     empty = tables.PAIR.empty_table()
     return pa.concat_tables([empty, *parts]).sort_by(order).combine_chunks()
 

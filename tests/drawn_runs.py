@@ -37,7 +37,7 @@ def scored(model, target, joint, *, repetitions=2, classes=("road", "grass"), **
             "repetition": repetition,
         }
         scores.append(
-            dict.fromkeys(tables.SCORES.names)
+            dict.fromkeys(tables.PAIR.names)
             | pair
             | {"metric": "otce", "preset": "default", "source_dataset": f"{model}-data"}
             | {
@@ -81,7 +81,7 @@ def page(*pairs, failures=(), **manifest):
     return render(
         manifest=manifest,
         scores=scores,
-        summary=summarize(scores),
+        summary=summarize(tables.table([row for rows, _ in pairs for row in rows], tables.PAIR)),
         joints=tables.table([row for _, rows in pairs for row in rows], tables.JOINTS),
         failures=tables.table(list(failures), tables.FAILURES),
     )

@@ -11,14 +11,15 @@ from scipy import stats
 
 from otce import tables
 from otce.errors import DataError
-from otce.ranking import estimate, summarize
+from otce.intervals import estimate
+from otce.ranking import summarize
 
 KEYS = ("target_dataset", "source_model", "metric")
 
 
 def rows_of(model, scores, **columns):
     return [
-        dict.fromkeys(tables.SCORES.names)
+        dict.fromkeys(tables.PAIR.names)
         | {
             "pair_fingerprint": f"fp-{model}-{columns.get('target_dataset', 'bay')}",
             "metric": "otce",
@@ -40,7 +41,7 @@ def rows_of(model, scores, **columns):
 
 
 def summary_of(*rows):
-    return summarize(tables.table([row for model in rows for row in model], tables.SCORES))
+    return summarize(tables.table([row for model in rows for row in model], tables.PAIR))
 
 
 def column(summary, name):
@@ -181,8 +182,8 @@ def test_the_order_of_rows_changes_nothing(zoo, seed):
         row for name, scores in zip("abcdef", zoo, strict=False) for row in rows_of(name, scores)
     ]
     shuffled = random.Random(seed).sample(rows, len(rows))  # noqa: S311
-    expected = summarize(tables.table(rows, tables.SCORES))
-    assert summarize(tables.table(shuffled, tables.SCORES)) == expected
+    expected = summarize(tables.table(rows, tables.PAIR))
+    assert summarize(tables.table(shuffled, tables.PAIR)) == expected
 
 
 @given(zoo=ZOOS)
