@@ -146,8 +146,8 @@ def _student(margin_MM: Numbers, variance_MM: Numbers, square_MM: Numbers) -> Nu
     )
     upper_MM = np.triu(stdtr(freedom_MM, ratio_MM), 1)
     lower_MM = np.tril(1 - upper_MM.T, -1)
-    half_MM: Numbers = 0.5 * np.eye(len(margin_MM))
-    return upper_MM + lower_MM + half_MM
+    found_MM: Numbers = upper_MM + lower_MM + 0.5 * np.eye(len(margin_MM))
+    return found_MM
 
 
 def _rounded(redrawn_BM: Numbers) -> Numbers:
