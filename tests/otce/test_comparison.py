@@ -69,7 +69,7 @@ def test_images_are_matched_by_their_positions(seed):
 def test_one_beats_the_other_or_the_other_beats_it(seed):
     p = p_beats(*zoo(seed))
     assert np.array_equal(p + p.T, np.ones_like(p))
-    assert ((0 <= p) & (p <= 1)).all()
+    assert ((p >= 0) & (p <= 1)).all()
 
 
 @settings(max_examples=20)
