@@ -35,6 +35,8 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/growth.py drift
 	$(BIN)/python benchmarks/growth.py threads
 	$(BIN)/python benchmarks/growth.py relaxed
+	$(BIN)/python benchmarks/coverage.py images --plot docs/coverage.png
+	$(BIN)/python benchmarks/coverage.py pixels
 	$(BIN)/python benchmarks/signatures.py
 	$(BIN)/python benchmarks/images_per_second.py
 

@@ -1,110 +1,90 @@
 """Repetitions become means, intervals, ranks and ties: what may be claimed about a zoo.
 
-Scores are in nats, at most 0, higher is better. An interval covers the noise of drawing pixels
-and nothing else. Nothing here reads or writes.
+Higher is better, for every metric. `otce.intervals` says what an interval covers, and
+`otce.comparison` how models are told apart. Nothing here reads or writes.
 """
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from itertools import groupby
-from math import isfinite, sqrt
+from collections.abc import Callable, Hashable, Iterator
+from itertools import accumulate, groupby, pairwise
+from math import isfinite
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-from scipy.special import stdtrit
+from numpy.typing import NDArray
 
+from otce.comparison import p_beats, standing
 from otce.errors import DataError
-from otce.tables import SUMMARY, table
+from otce.intervals import Side, estimate, total
+from otce.tables import PAIR, SUMMARY, table
 
 Row = dict[str, Any]
 
+CERTAIN: Final = 0.975
+"""Probability from which a model beats another: the 95 % interval of the difference is above 0."""
 
-class Estimate(NamedTuple):
-    """A mean and how well K repetitions determine it; all but the mean need K of at least 2."""
-
-    mean: float
-    std: float | None = None
-    """Standard deviation of the repetitions, ddof 1."""
-    stderr: float | None = None
-    """Standard error of the mean."""
-    ci95_low: float | None = None
-    """Lower end of the 95 % interval of the mean, by Student t with K - 1 degrees of freedom."""
-    ci95_high: float | None = None
-    """Upper end."""
+_LISTS: Final = ("target_items", "target_influence", "source_items", "source_influence")
+_NEEDED: Final = ("repetition", "otce", "value", "marginal_error", "source_digest", "target_digest")
+_ROW_NAMES: Final = [name for name in PAIR.names if name in {*SUMMARY.names, *_NEEDED}]
 
 
-def estimate(scores_K: Sequence[float]) -> Estimate:
-    """Estimate the mean score of independent repetitions.
-
-    Args:
-        scores_K: scores in nats, one a repetition, at least one.
-
-    Returns:
-        The estimate, in nats; from a single repetition the mean only.
-
-    Example:
-        >>> estimate([-0.5, -0.4, -0.3]).ci95_low.__round__(3)
-        -0.648
-        >>> estimate([-0.5])
-        Estimate(mean=-0.5, std=None, stderr=None, ci95_low=None, ci95_high=None)
-    """
-    k = len(scores_K)
-    mean = float(np.mean(scores_K))
-    if k == 1:
-        return Estimate(mean)
-    std = float(np.std(scores_K, ddof=1))
-    stderr = std / sqrt(k)
-    half = float(stdtrit(k - 1, 0.975)) * stderr
-    return Estimate(mean, std, stderr, mean - half, mean + half)
-
-
-def summarize(scores: pa.Table) -> pa.Table:
+def summarize(pairs: pa.Table) -> pa.Table:
     """Summarize repetitions and rank the models of every target and metric.
 
-    A model's rank is 1 + the number of models that are better beyond their intervals (whose lower
-    end is above its upper end), and at least that of every model with a higher mean; so models that
-    the draws cannot tell apart share a rank. A single repetition counts as an interval without
-    width.
+    A model beats another if it is truly better with a probability of at least `CERTAIN`, both on
+    the same images. Its rank is 1 + the number of models that beat it, and at least that of every
+    model with a higher mean; models of which neither beats the other are tied. About one pair in
+    forty of equally good models is told apart all the same, in each direction. Where the influences
+    of images are not known for both (written before there were any, or a side with one image), a
+    model beats another when its interval of pixel noise lies above the other's; a single repetition
+    counts as an interval without width.
+
+    Ranks of redrawn images and chances to be the best are given where influences are known for all
+    models that are ranked together. `rank_low` and `rank_high` always include the rank.
 
     Two kinds of pair keep their numbers but get no rank and no ties. A degenerate pair has a side
     with one class, where the score says nothing about the model. A pair scored with other pixel
     counts than most models of its target (of equally frequent counts the larger) is not
     comparable: too few pixels alone lower the score by far more than its interval (a toy problem
     scored -0.31 nats from 1000 source pixels and -0.48 from 100, stderr 0.02). Such a model joins
-    the ranking when the whole zoo is sampled with as few pixels.
+    the ranking when the whole zoo is sampled with as few pixels. Only pixels that the metric sees
+    are counted.
 
     Args:
-        scores: all repetitions of all pairs, of schema `otce.tables.SCORES`, in any order.
+        pairs: all repetitions of all pairs and metrics, of schema `otce.tables.PAIR`, in any order.
+            Rows without a `value` are scored by their `otce`.
 
     Returns:
         One row per target, model and metric, of schema `otce.tables.SUMMARY`, sorted by target,
         metric, rank (without rank last), mean from high to low, and model.
 
     Raises:
-        DataError: a score is not finite, or a pair has a repetition twice or two fingerprints.
+        DataError: a score or influence is not finite, influences do not fit their images, or a pair
+            has a repetition twice or two fingerprints.
 
     Example:
-        >>> from otce.tables import SCORES
-        >>> blank = dict.fromkeys(SCORES.names) | {"target_dataset": "bay", "metric": "otce"}
+        >>> blank = dict.fromkeys(PAIR.names) | {"target_dataset": "bay", "metric": "otce"}
         >>> blank |= {"normalized": 0.5, "degenerate": "none", "repetition": 0}
         >>> near = blank | {"source_model": "near", "otce": -0.2}
         >>> far = blank | {"source_model": "far", "otce": -0.7}
-        >>> summarize(table([far, near], SCORES)).select(["source_model", "rank"]).to_pylist()
+        >>> summarize(table([far, near], PAIR)).select(["source_model", "rank"]).to_pylist()
         [{'source_model': 'near', 'rank': 1}, {'source_model': 'far', 'rank': 2}]
     """
-    pairs = [
-        _pair_summary(repetitions)
+    lists = pairs.select(list(_LISTS)).combine_chunks()
+    rows = pairs.select(_ROW_NAMES).to_pylist()
+    summaries = [
+        _pair_summary(repetitions, lists)
         for repetitions in _grouped(
-            scores.to_pylist(),
+            [row | {"position": position} for position, row in enumerate(rows)],
             lambda row: (row["target_dataset"], row["metric"], row["source_model"]),
         )
     ]
     ranked = [
         row
-        for rivals in _grouped(pairs, lambda row: (row["target_dataset"], row["metric"]))
-        for row in sorted(_ranked(rivals), key=_position)
+        for rivals in _grouped(summaries, lambda row: (row["target_dataset"], row["metric"]))
+        for row in _ranked(rivals)
     ]
     return table(ranked, SUMMARY)
 
@@ -114,23 +94,31 @@ def _grouped(rows: list[Row], key: Callable[[Row], Any]) -> Iterator[list[Row]]:
         yield list(group)
 
 
-def _pair_summary(repetitions: list[Row]) -> Row:
+def _pair_summary(repetitions: list[Row], lists: pa.Table) -> Row:
     # In this order whatever the table's, because float sums depend on theirs.
     rows = sorted(repetitions, key=lambda row: row["repetition"])
-    _check(rows)
+    scores = _checked(rows)
     degenerate = sorted({row["degenerate"] for row in rows} - {"none"})
+    found = estimate(scores)
+    images = {role: _side(rows[0], lists, role) for role in ("target", "source")}
+    sides = _sides(images)
     return {
         **dict.fromkeys(SUMMARY.names),
         **{name: rows[0][name] for name in SUMMARY.names if name in rows[0]},
-        **estimate([row["otce"] for row in rows])._asdict(),
+        **found._asdict(),
         "normalized": _or_none(fmean, [row["normalized"] for row in rows]),
         "k_done": len(rows),
         "n_source_px": _or_none(min, [row["n_source_px"] for row in rows]),
         "n_target_px": _or_none(min, [row["n_target_px"] for row in rows]),
         "max_marginal_error": _or_none(max, [row["marginal_error"] for row in rows]),
         "degenerate": degenerate[0] if degenerate else "none",
-        "rank": None,
         "tied_with": [],
+        "n_source_images": _count(images["source"]),
+        "n_target_images": _count(images["target"]),
+        **(total(found.mean, sides)._asdict() if sides else {}),
+        # Not columns; they serve the ranking below.
+        "sides": sides,
+        "target_digest": rows[0]["target_digest"],
     }
 
 
@@ -139,12 +127,14 @@ def _or_none(reduce: Callable[[list[Any]], Any], values: list[Any]) -> Any:
     return reduce(known) if known else None
 
 
-def _check(rows: list[Row]) -> None:
-    pair = f"{rows[0]['source_model']} on {rows[0]['target_dataset']}"
-    for row in rows:
-        if row["otce"] is None or not isfinite(row["otce"]):
+def _checked(rows: list[Row]) -> list[float]:
+    """Give the scores of a pair's repetitions."""
+    pair = _name(rows[0])
+    scores = [row["otce"] if row["value"] is None else row["value"] for row in rows]
+    for row, score in zip(rows, scores, strict=True):
+        if score is None or not isfinite(score):
             raise DataError(
-                f"{pair}: repetition {row['repetition']} has the score {row['otce']}; scores are "
+                f"{pair}: repetition {row['repetition']} has the score {score}; scores are "
                 "finite, and what could not be scored belongs into the failures table"
             )
     fingerprints = {row["pair_fingerprint"] for row in rows}
@@ -153,49 +143,135 @@ def _check(rows: list[Row]) -> None:
             f"{pair}: {len(rows)} rows of {len(fingerprints)} fingerprint(s), some for the same "
             "repetition; rank one run at a time, with every repetition of a pair once"
         )
+    return scores
+
+
+def _name(row: Row) -> str:
+    return f"{row['source_model']} on {row['target_dataset']}"
+
+
+def _side(row: Row, lists: pa.Table, role: str) -> Side | None:
+    """Read a side's images and influences from a pair's first row; None where not known."""
+    items, influence = (lists[f"{role}_{name}"][row["position"]] for name in ("items", "influence"))
+    if not (items.is_valid and influence.is_valid):
+        return None
+    items_n, influence_n = _array(items), _array(influence)
+    digest = row[f"{role}_digest"]
+    if (
+        len(items_n) != len(influence_n)
+        or not np.isfinite(influence_n).all()
+        or (np.diff(items_n) <= 0).any()
+        or digest is None
+    ):
+        raise DataError(
+            f"{_name(row)}: {len(influence_n)} {role} influences of {len(items_n)} images of the "
+            f"data set {digest}; there is one finite influence an image, images ascend, and their "
+            "data set has a digest; score the pair again"
+        )
+    return Side(digest, items_n, influence_n)
+
+
+def _array(values: pa.Scalar) -> NDArray[Any]:
+    found: NDArray[Any] = values.values.to_numpy(zero_copy_only=False)
+    return found
+
+
+def _count(side: Side | None) -> int | None:
+    return None if side is None else len(side.items)
+
+
+def _sides(images: dict[str, Side | None]) -> list[Side] | None:
+    """Keep the sides that the metric sees; None where one's noise is not known."""
+    seen = [side for side in images.values() if side is None or len(side.items)]
+    known = [side for side in seen if side is not None and len(side.items) > 1]
+    return known if known and len(known) == len(seen) else None
 
 
 def _ranked(rivals: list[Row]) -> list[Row]:
+    """Rank one target and metric, in the order of the summary."""
     comparable = _comparable(rivals)
-    models = {row["source_model"] for row in comparable}
-    return [
-        row | _place(row, comparable) if row["source_model"] in models else row for row in rivals
-    ]
+    places = {}
+    if comparable:
+        places = {
+            row["source_model"]: place
+            for row, place in zip(comparable, _places(comparable), strict=True)
+        }
+    placed = [row | places.get(row["source_model"], {}) for row in rivals]
+    return sorted(placed, key=_position)
 
 
 def _comparable(rivals: list[Row]) -> list[Row]:
-    """Keep the rows that may be ranked against each other."""
+    """Keep the rows that may be ranked against each other, best mean first."""
     sound = [row for row in rivals if row["degenerate"] == "none"]
     counts = Counter(_pixels(row) for row in sound)
     usual = max(counts, key=lambda pixels: (counts[pixels], pixels), default=None)
-    return [row for row in sound if _pixels(row) == usual]
+    kept = [row for row in sound if _pixels(row) == usual]
+    return sorted(kept, key=lambda row: (-row["mean"], row["source_model"]))
 
 
 def _pixels(row: Row) -> tuple[int, int]:
-    return (row["n_source_px"] or 0, row["n_target_px"] or 0)
+    sees_source = row["n_source_images"] != 0
+    return (row["n_source_px"] or 0) if sees_source else 0, row["n_target_px"] or 0
 
 
-def _place(row: Row, comparable: list[Row]) -> Row:
-    low, high = _interval(row)
-    own = row["source_model"]
-    others = [
-        (other["source_model"], *_interval(other))
-        for other in comparable
-        if other["source_model"] != own
+def _places(comparable: list[Row]) -> list[Row]:
+    """Place rows that descend by their mean."""
+    beats_MM, probability_MM = _beats(comparable)
+    # A narrow interval may be beaten where a wider one with a lower mean is not.
+    ranks = list(accumulate((1 + beats_MM.sum(axis=0)).tolist(), max))
+    ranks = _shared_by_equals(ranks, [row["mean"] for row in comparable])
+    names = np.array([row["source_model"] for row in comparable])
+    tied_MM = ~(beats_MM | beats_MM.T | np.eye(len(names), dtype=bool))
+    places = [
+        {"rank": rank, "tied_with": sorted(names[tied_M].tolist())}
+        for rank, tied_M in zip(ranks, tied_MM, strict=True)
     ]
-    return {
-        # A narrow interval may be beaten where a wider one with a lower mean is not.
-        "rank": max(
-            1 + sum(_interval(other)[0] > _interval(above)[1] for other in comparable)
-            for above in comparable
-            if above["mean"] >= row["mean"]
-        ),
-        "tied_with": sorted(
-            model
-            for model, other_low, other_high in others
-            if other_low <= high and low <= other_high
-        ),
-    }
+    for i, (row, following) in enumerate(pairwise(comparable)):
+        if row["sides"] and following["sides"]:
+            places[i]["p_beats_next"] = float(probability_MM[i, i + 1])
+    chances = _chances(comparable, ranks)
+    return [place | chance for place, chance in zip(places, chances, strict=True)]
+
+
+def _shared_by_equals(ranks: list[int], means: list[float]) -> list[int]:
+    """Give equal means the rank of the last of them."""
+    last = dict(zip(means, ranks, strict=True))
+    return [last[mean] for mean in means]
+
+
+def _beats(comparable: list[Row]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Tell which row beats which, and how probable that is where the images' noise is known."""
+    means_M = np.array([row["mean"] for row in comparable])
+    low_M, high_M = np.array([_interval(row) for row in comparable]).T
+    beats_MM = low_M[:, None] > high_M[None, :]
+    probability_MM = np.zeros(beats_MM.shape)
+    known = [place for place, row in enumerate(comparable) if row["sides"]]
+    if known:
+        both = np.ix_(known, known)
+        probability_MM[both] = p_beats(means_M[known], [comparable[i]["sides"] for i in known])
+        beats_MM[both] = probability_MM[both] >= CERTAIN
+    return beats_MM, probability_MM
+
+
+def _chances(comparable: list[Row], ranks: list[int]) -> list[Row]:
+    """Tell where each row may stand, if the images' noise is known for all of them."""
+    sides = [row["sides"] for row in comparable]
+    if not all(sides):
+        return [{} for _ in comparable]
+    means_M = np.array([row["mean"] for row in comparable])
+    found = standing(means_M, sides, seed=int(comparable[0]["target_digest"], 16))
+    so_far = np.minimum(found.p_best.cumsum(), 1.0)
+    return [
+        {
+            "p_best": float(p_best),
+            "p_best_so_far": float(p_so_far),
+            "rank_low": min(int(low), rank),
+            "rank_high": max(int(high), rank),
+        }
+        for p_best, p_so_far, low, high, rank in zip(
+            found.p_best, so_far, *found[1:], ranks, strict=True
+        )
+    ]
 
 
 def _interval(row: Row) -> tuple[float, float]:

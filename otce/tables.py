@@ -157,7 +157,7 @@ SCORES: Final = _schema("scores", *_SCORE_COLUMNS)
 SUMMARY: Final = _schema(
     "summary",
     _column("target_dataset", _TEXT, "id of the target data set"),
-    _column("rank", _INT, "1 + number of models that are better beyond their intervals"),
+    _column("rank", _INT, "1 + number of models that beat this one for certain enough"),
     _column("source_model", _TEXT, "id of the source model"),
     _column("source_dataset", _TEXT, "id of the data set the model was trained on"),
     _column("metric", _TEXT, "which score"),
@@ -172,7 +172,7 @@ SUMMARY: Final = _schema(
     _column("n_source_px", _INT, "fewest source pixels of a repetition", unit="px"),
     _column("n_target_px", _INT, "fewest target pixels of a repetition", unit="px"),
     _column("max_marginal_error", _NUMBER, "worst marginal error of a repetition"),
-    _column("tied_with", pa.list_(_TEXT), "models whose interval overlaps this one's"),
+    _column("tied_with", pa.list_(_TEXT), "models that neither beat this one nor are beaten"),
     _column("degenerate", _TEXT, "none, or the side with a single class; such rows have no rank"),
     _column("pair_fingerprint", _TEXT, "fingerprint of everything that can change these numbers"),
     _column(

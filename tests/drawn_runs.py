@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import numpy as np
 
 from otce import tables
+from otce.fingerprint import digest
 from otce.ranking import summarize
 from otce.report import render
 
@@ -22,9 +23,26 @@ CONFUSED = np.array([[0.558, 0.02], [0.042, 0.38]])
 """P(Y_s, Y_t) of the classes road and grass: road is served by road with 0.558 / 0.6."""
 
 
+def _images(model, entropy, digests, *, images=12):
+    """Influences of images that do to all models of a data set much the same."""
+    found = {}
+    for role in ("target", "source"):
+        key = int(digests[f"{role}_digest"], 16)
+        alike = np.random.default_rng(key).normal(size=images)
+        own = np.random.default_rng([key, int(digest(model.encode()), 16)]).normal(size=images)
+        influence = 0.05 * entropy * (alike + 0.3 * own) / images
+        found[f"{role}_items"] = list(range(images))
+        found[f"{role}_influence"] = (influence - influence.mean()).tolist()
+    return found
+
+
 def scored(model, target, joint, *, repetitions=2, classes=("road", "grass"), **columns):
-    """Rows of SCORES and JOINTS of a pair; later repetitions shift a little mass."""
+    """Rows of PAIR and JOINTS of a pair; later repetitions shift a little mass."""
     scores, joints = [], []
+    digests = {
+        f"{role}_digest": digest(id_.encode())
+        for role, id_ in (("source", f"{model}-data"), ("target", target))
+    }
     for repetition in range(repetitions):
         joint = joint + 1e-4 * repetition * np.array([[1, -1], [-1, 1]])
         entropy = -(joint * np.log(joint / joint.sum(1, keepdims=True))).sum()
@@ -37,7 +55,7 @@ def scored(model, target, joint, *, repetitions=2, classes=("road", "grass"), **
             "repetition": repetition,
         }
         scores.append(
-            dict.fromkeys(tables.SCORES.names)
+            dict.fromkeys(tables.PAIR.names)
             | pair
             | {"metric": "otce", "preset": "default", "source_dataset": f"{model}-data"}
             | {
@@ -51,6 +69,8 @@ def scored(model, target, joint, *, repetitions=2, classes=("road", "grass"), **
                 "marginal_error": 9e-4 / (repetition + 1),
             }
             | {"n_source_px": 1000, "n_target_px": 1000, "degenerate": "none"}
+            | digests
+            | (_images(model, entropy, digests) if repetition == 0 else {})
             | columns
         )
         joints += [
@@ -77,11 +97,11 @@ def failure(model, target, **columns):
 
 
 def page(*pairs, failures=(), **manifest):
-    scores = tables.table([row for rows, _ in pairs for row in rows], tables.SCORES)
+    rows = [row for rows, _ in pairs for row in rows]
     return render(
         manifest=manifest,
-        scores=scores,
-        summary=summarize(scores),
+        scores=tables.table(rows, tables.SCORES),
+        summary=summarize(tables.table(rows, tables.PAIR)),
         joints=tables.table([row for _, rows in pairs for row in rows], tables.JOINTS),
         failures=tables.table(list(failures), tables.FAILURES),
     )

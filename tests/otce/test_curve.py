@@ -112,7 +112,7 @@ def test_without_curves_nothing_is_said_of_them(tmp_path):
     assert empty == render(
         manifest={},
         scores=store.get_table("scores.parquet", tables.SCORES),
-        summary=summarize(scores),
+        summary=summarize(tables.table(pair[0], tables.PAIR)),
         joints=tables.table(pair[1], tables.JOINTS),
         failures=tables.table([], tables.FAILURES),
     )

@@ -222,7 +222,7 @@ def test_provenance_is_complete_and_missing_keys_are_left_out():
 def test_markdown_lines_up_and_keeps_ids_apart():
     scores, _ = scored("a|b`c <i>\nd", "bay", CONFUSED)
     more, _ = scored("unet", "bay", blurred(CONFUSED, 0.5))
-    written = ranking_markdown(summarize(tables.table(scores + more, tables.SCORES)))
+    written = ranking_markdown(summarize(tables.table(scores + more, tables.PAIR)))
     lines = written.splitlines()
     assert lines[0] == "## `bay`: OTCE"
     assert r"`a\|b'c <i> d`" in lines[4]
