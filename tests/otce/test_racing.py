@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from otce import tables
 from otce.errors import DataError
-from otce.racing import Phase, Rules, comparison_level, race, round_ends, standings
+from otce.racing import Phase, Rules, Verdict, comparison_level, race, round_ends, standings
 
 FINALS = Phase("finals", (1, 2, 4, 6, 10), whole=10)
 SEEDS = st.integers(0, 2**32 - 1)
@@ -234,3 +235,10 @@ def test_rounds_end_with_the_total_and_follow_the_schedule_before(schedule, tota
 def test_scores_that_cannot_be_compared_are_refused(scores):
     with pytest.raises(DataError, match="a race compares finite scores of the same repetitions"):
         standings(scores, top_k=1, level=0.05)
+
+
+def test_a_verdict_is_a_row_of_the_race_table():
+    assert ("target_dataset", "metric", *Verdict._fields) == tuple(tables.RACE.names)
+    verdicts = run(drawn(0, 9, 10), [FINALS], Rules(2, 0.05))
+    rows = [{"target_dataset": "bay", "metric": "otce"} | v._asdict() for v in verdicts]
+    assert tables.table(rows, tables.RACE).to_pylist() == rows
