@@ -270,7 +270,7 @@ def race(
             found = yield Round(phase, left, range(done, end))
             for model in left:
                 work[model] += phase.work * (end - done)
-                scores[model] += found.get(model, ())
+                scores[model].extend(found.get(model, ()))
             said = _said({m: scores[m] for m in left if m in found}, phase, rules, level)
             index = verdicts[-1].round + 1 if verdicts else 0
             verdicts += [
