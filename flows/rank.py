@@ -23,7 +23,7 @@ from flows.sources import with_signatures
 from otce.config import RunConfig
 from otce.config_file import load_config
 from otce.datasets.expand import expanded
-from otce.errors import OtceError
+from otce.errors import ConfigError, OtceError
 from otce.store import Store
 from tasks.census import Census, kept_census, take_census
 from tasks.cluster import Slots, cluster
@@ -82,6 +82,8 @@ def rank_zoo(config_uri: str, overrides: list[str] | None = None) -> RunOutcome:
     """
     started = datetime.now(UTC)
     config, described = with_signatures(expanded(load_config(config_uri, overrides or ())))
+    if config.strategy == "race":
+        raise ConfigError("strategy: race cannot be run yet; set strategy: full")
     store = Store(config.execution.store, config.execution.storage_options)
     store.probe()
     with Progress(Console(stderr=True)) as progress:

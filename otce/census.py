@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from otce.datasets import Dataset, Item
 from otce.errors import DataError
 from otce.fingerprint import canonical_json, digest
-from otce.sampling import Sample, draw_ranks, locate
+from otce.sampling import Sample, digest_over_images, draw_images, draw_ranks, locate
 
 _T = TypeVar("_T")
 _SPELLED_OUT: Final = 4
@@ -96,6 +96,7 @@ def draw_pixels(
     seed: int,
     digest_of_dataset: str,
     label_digests: Sequence[str] | None = None,
+    images: float | None = None,
 ) -> Sample:
     """Draw all repetitions and find those pixels that fall on some items.
 
@@ -108,6 +109,8 @@ def draw_pixels(
         seed: root seed of the run.
         digest_of_dataset: see `dataset_digest`.
         label_digests: (all items,) what their masks must still be; none: only their counts.
+        images: share of the images that each repetition draws from, see `draw_images`; None: all,
+            as the draws of a run.
 
     Returns:
         The drawn pixels of these items.
@@ -115,20 +118,69 @@ def draw_pixels(
     Raises:
         DataError: a label changed since it was counted.
     """
-    ends = np.cumsum(labelled_px)
-    starts = ends - labelled_px
+    allowed_px = labelled_by_draw(
+        labelled_px,
+        images,
+        repetitions=repetitions,
+        seed=seed,
+        digest_of_dataset=digest_of_dataset,
+    )
+    ends = np.cumsum(allowed_px, axis=1)
+    key = digest_of_dataset if images is None else digest_over_images(digest_of_dataset, images)
     draws = [
-        draw_ranks(int(ends[-1]), pixels, seed=seed, dataset_digest=digest_of_dataset, repetition=k)
+        draw_ranks(int(ends[k, -1]), pixels, seed=seed, dataset_digest=key, repetition=k)
         for k in range(repetitions)
     ]
+    starts = ends - allowed_px
     parts: list[Sample] = []
     for position in positions:
-        edges = starts[position], ends[position]
-        windows = [draw[slice(*np.searchsorted(draw, edges))] - edges[0] for draw in draws]
+        windows = [
+            draw[slice(*np.searchsorted(draw, (starts[k, position], ends[k, position])))]
+            - starts[k, position]
+            for k, draw in enumerate(draws)
+        ]
         if any(window.size for window in windows):
             expected = label_digests[position] if label_digests is not None else None
             parts.append(_located(dataset, position, windows, int(labelled_px[position]), expected))
     return concatenated(parts)
+
+
+def labelled_by_draw(
+    labelled_px: NDArray[np.int64],
+    images: float | None,
+    *,
+    repetitions: int,
+    seed: int,
+    digest_of_dataset: str,
+) -> NDArray[np.int64]:
+    """Count the labelled pixels that each repetition draws from.
+
+    Args:
+        labelled_px: (all items,) labelled pixels of every item of the data set.
+        images: share of the images of each repetition; None: all.
+        repetitions: number of draws.
+        seed: root seed of the run.
+        digest_of_dataset: see `dataset_digest`.
+
+    Returns:
+        (repetitions, all items) pixels; 0 where a repetition does not look at an image. The
+        smallest sum of a row is the most that every repetition can draw.
+
+    Example:
+        >>> labelled_by_draw(
+        ...     np.array([5, 7]), None, repetitions=2, seed=0, digest_of_dataset="ab"
+        ... ).tolist()
+        [[5, 7], [5, 7]]
+    """
+    if images is None:
+        return np.tile(labelled_px, (repetitions, 1))
+    allowed_px = np.zeros((repetitions, len(labelled_px)), labelled_px.dtype)
+    for k, row in enumerate(allowed_px):
+        chosen = draw_images(
+            labelled_px, images, seed=seed, dataset_digest=digest_of_dataset, repetition=k
+        )
+        row[chosen] = labelled_px[chosen]
+    return allowed_px
 
 
 def concatenated(parts: Iterable[Sample]) -> Sample:

@@ -30,6 +30,7 @@ __all__ = [
     "ExecutionConfig",
     "FolderDataset",
     "ModelConfig",
+    "RaceConfig",
     "RunConfig",
     "SamplingConfig",
     "ScenesDataset",
@@ -38,6 +39,9 @@ __all__ = [
 ]
 
 Multiple = Annotated[float, Field(ge=1e-3, le=1e3)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Rounds = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(max_length=32)]
+"""How many more repetitions each round has."""
 Protocol = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9+_.-]*$")]
 
 
@@ -107,6 +111,31 @@ class ScoreConfig(Section):
         return multiples
 
 
+class RaceConfig(Section):
+    """When `strategy: race` stops spending on a model; no score of a pair depends on it.
+
+    First heats of fewer pixels on fewer images, then finals: the repetitions of `sampling`.
+    """
+
+    top_k: Annotated[int, Field(ge=1)] = 3
+    """How many of the best models are wanted."""
+    error: Annotated[float, Field(ge=0, lt=0.5)] = 0.05
+    """Largest chance, for each target, that one of them is lost; 0: no model ever leaves."""
+    minimum: Annotated[int, Field(ge=2)] = 2
+    """Heats, and then finals, that every model in them gets before one may leave."""
+    heats: Rounds = (4, 4)
+    """Heats of each round; empty: no heats."""
+    heat_images: Share = 0.05
+    """Share of a data set's images that a heat looks at, each heat at others; at least 16 images,
+    where there are as many."""
+    heat_pixels: Share = 0.2
+    """Share of `sampling.pixels` that a heat draws."""
+    heat_survivors: Annotated[int, Field(ge=0)] = 6
+    """Fewest models that reach the finals, as fewer pixels might change the order."""
+    finals: Rounds = (1, 1, 2, 2, 4)
+    """Repetitions of each round; the last round has what is left of `sampling.repetitions`."""
+
+
 class ExecutionConfig(Section):
     """Where and how fast: nothing here can change a number."""
 
@@ -170,6 +199,10 @@ class RunConfig(Section):
     """How a draw of pixels becomes a score."""
     metrics: Annotated[tuple[Metric, ...], Field(min_length=1)] = DEFAULT_METRICS
     """Scores to compute from one extraction; `otce`, the paper's, is always among them."""
+    strategy: Literal["full", "race"] = "full"
+    """Score every pair in full, or stop early with models that cannot reach the top k."""
+    race: RaceConfig = RaceConfig()
+    """When a race stops; not looked at with `strategy: full`."""
     execution: ExecutionConfig = ExecutionConfig()
     """Where and how fast."""
 
@@ -200,8 +233,10 @@ class RunConfig(Section):
 
     @property
     def fingerprint(self) -> str:
-        """Fingerprint of the science half, 32 hexadecimal digits."""
-        return fingerprint({name: value for name, value in self if name != "execution"})
+        """Fingerprint of the science half, 32 hexadecimal digits; a race's rules only of races."""
+        unused = {"strategy", "race"} if self.strategy == "full" else set()
+        left_out = {"execution"} | unused
+        return fingerprint({name: value for name, value in self if name not in left_out})
 
     @property
     def run_id(self) -> str:

@@ -166,6 +166,29 @@ def sample_fingerprint(config: RunConfig, dataset_digest: str) -> str:
     )
 
 
+def heat_sample_fingerprint(config: RunConfig, dataset_digest: str) -> str:
+    """Name the pixels that the heats of a race draw from a data set.
+
+    Args:
+        config: the run; its seed, N, and what `race` says of heats count.
+        dataset_digest: digest of the data set.
+
+    Returns:
+        32 hexadecimal digits.
+    """
+    race = config.race
+    return fingerprint(
+        {
+            "kind": "heat samples",
+            "version": [SAMPLING_VERSION, SCHEMA_VERSION],
+            "seed": config.seed,
+            "sampling": {n: value for n, value in config.sampling if n != "repetitions"},
+            "heats": [sum(race.heats), race.heat_images, race.heat_pixels],
+            "dataset": dataset_digest,
+        }
+    )
+
+
 def pair_fingerprint(
     config: RunConfig,
     model_id: str,
@@ -193,28 +216,71 @@ def pair_fingerprint(
     Returns:
         32 hexadecimal digits.
     """
+    pair = _pair(config, model_id, target_id, model, source_digest, target_digest, metric)
+    return fingerprint({"kind": "pair", "sampling": config.sampling, **pair})
+
+
+def repetitions_fingerprint(
+    config: RunConfig,
+    model_id: str,
+    target_id: str,
+    *,
+    model: ModelIdentity | Signature,
+    source_digest: str,
+    target_digest: str,
+    metric: Metric = "otce",
+    heat: bool = False,
+) -> str:
+    """Name what some repetitions of a pair have in common: all that names the pair but K.
+
+    A repetition depends on its own number, so those of a race serve a full run, or a longer race.
+
+    Args:
+        config: the run.
+        model_id: id of the source model.
+        target_id: id of the target data set.
+        model: as for `pair_fingerprint`.
+        source_digest: digest of the model's source data set.
+        target_digest: digest of the target data set.
+        metric: which score.
+        heat: of fewer pixels on fewer images, as `config.race` says.
+
+    Returns:
+        32 hexadecimal digits, to be used with `otce.repetitions.repetitions_name`.
+    """
+    pair = _pair(config, model_id, target_id, model, source_digest, target_digest, metric)
+    sampling = {name: value for name, value in config.sampling if name != "repetitions"}
+    fewer = [config.race.heat_images, config.race.heat_pixels] if heat else None
+    return fingerprint({"kind": "repetitions", "sampling": sampling, "heat": fewer, **pair})
+
+
+def _pair(
+    config: RunConfig,
+    model_id: str,
+    target_id: str,
+    model: ModelIdentity | Signature,
+    source_digest: str,
+    target_digest: str,
+    metric: Metric,
+) -> dict[str, Any]:
     chosen = config.models[model_id]
-    return fingerprint(
-        ({} if metric == "otce" else {"metric": [metric, METRICS_VERSION]})
-        | {
-            "kind": "pair",
-            "version": [SCORE_VERSION, SAMPLING_VERSION, SCHEMA_VERSION],
-            "seed": config.seed,
-            "sampling": config.sampling,
-            "score": metric_recipe(metric, config.score),
-            "model": {
-                "id": model_id,
-                "architecture": chosen.architecture,
-                "arguments": chosen.arguments,
-                "code": model.code_digest,
-                "weights": model.weights_digest,
-                "preprocessing": model.preprocessing,
-                "tap": chosen.tap,
-            },
-            "source": [chosen.source, source_digest],
-            "target": [target_id, target_digest],
-        }
-    )
+    named = {} if metric == "otce" else {"metric": [metric, METRICS_VERSION]}
+    return named | {
+        "version": [SCORE_VERSION, SAMPLING_VERSION, SCHEMA_VERSION],
+        "seed": config.seed,
+        "score": metric_recipe(metric, config.score),
+        "model": {
+            "id": model_id,
+            "architecture": chosen.architecture,
+            "arguments": chosen.arguments,
+            "code": model.code_digest,
+            "weights": model.weights_digest,
+            "preprocessing": model.preprocessing,
+            "tap": chosen.tap,
+        },
+        "source": [chosen.source, source_digest],
+        "target": [target_id, target_digest],
+    }
 
 
 def metric_recipe(metric: Metric, score: ScoreConfig) -> dict[str, Any]:

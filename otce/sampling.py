@@ -3,14 +3,26 @@
 Legend: a *rank* is the position of a labelled pixel in the row-major list of all labelled pixels
 of a data set, items in order. Drawing ranks before decoding anything twice keeps memory at the N
 drawn pixels. Paper: arXiv 2109.15242, N = 10^4 pixels a side, K = 10 repetitions.
+
+A repetition over all images needs nearly all of them. The heats of a race draw from fewer: each
+repetition from images of its own, so that their differences show what the choice of images does to
+a score, and the first of them together from the first images of one order. What is lost: scores
+over few images vary more, and those over other images are other scores. They are compared with each
+other only, between models that see the same images.
 """
 
 from dataclasses import dataclass
+from math import ceil
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from otce.errors import DataError
+from otce.fingerprint import canonical_json, digest
+
+FEWEST_IMAGES: Final = 16
+"""Images that a repetition of fewer images has at least, where the data set has as many."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +115,65 @@ def draw_ranks(
     key = np.random.SeedSequence([seed, int(dataset_digest, 16)], spawn_key=(repetition,))
     generator = np.random.Generator(np.random.PCG64(key))
     return np.sort(generator.choice(labelled_px, pixels, replace=False, shuffle=False))
+
+
+def draw_images(
+    labelled_px: NDArray[np.int64],
+    share: float,
+    *,
+    seed: int,
+    dataset_digest: str,
+    repetition: int,
+) -> NDArray[np.int64]:
+    """Choose the images that a repetition over fewer images draws its pixels from.
+
+    The images with a labelled pixel are put in an order that depends on the seed and the data set.
+    The first repetition has the first images of that order, the next one those after them, and so
+    on, beginning anew at the end; r repetitions need the first r shares. The first repetition of a
+    smaller share has part of the images that the first of a larger share has.
+
+    Args:
+        labelled_px: (all items,) labelled pixels of every item of the data set.
+        share: of the images, above 0, at most 1; at least `FEWEST_IMAGES` are taken.
+        seed: root seed of the run.
+        dataset_digest: hexadecimal digest of the data set.
+        repetition: which draw, from 0.
+
+    Returns:
+        Positions of the items, ascending.
+
+    Example:
+        >>> labelled_px = np.full(100, 50)
+        >>> key = {"seed": 0, "dataset_digest": "ab"}
+        >>> first = draw_images(labelled_px, 0.2, repetition=0, **key)
+        >>> other = draw_images(labelled_px, 0.2, repetition=1, **key)
+        >>> len(first), len(np.intersect1d(first, other))
+        (20, 0)
+    """
+    usable = np.flatnonzero(labelled_px)
+    # Draws of pixels have keys of one number.
+    key = np.random.SeedSequence([seed, int(dataset_digest, 16)], spawn_key=(0, 0))
+    order = np.random.Generator(np.random.PCG64(key)).permutation(usable)
+    count = min(max(ceil(share * len(usable)), FEWEST_IMAGES), len(usable))
+    return np.sort(np.take(order, np.arange(count) + repetition * count, mode="wrap"))
+
+
+def digest_over_images(dataset_digest: str, share: float) -> str:
+    """Name a data set of which every repetition sees a share of the images, as key of its draws.
+
+    Args:
+        dataset_digest: hexadecimal digest of the data set.
+        share: of the images.
+
+    Returns:
+        64 hexadecimal digits; never the digest of a data set, so that draws over a share are
+        independent of those over all images.
+
+    Example:
+        >>> digest_over_images("ab", 0.2) == digest_over_images("ab", 0.3)
+        False
+    """
+    return digest(canonical_json({"dataset": dataset_digest, "images": float(share)}).encode())
 
 
 def locate(

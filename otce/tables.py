@@ -246,6 +246,34 @@ FAILURES: Final = _schema(
 )
 """Every pair that lacks a score, and why."""
 
+RACE: Final = _schema(
+    "race",
+    _column("target_dataset", _TEXT, "id of the target data set"),
+    _column("metric", _TEXT, "which score the race is run by"),
+    _column("round", _INT, "which round of the race for this target, from 0"),
+    _column("phase", _TEXT, "heats: fewer pixels on fewer images; finals: the run's own draws"),
+    _column("source_model", _TEXT, "id of the source model"),
+    _column("repetitions", _INT, "repetitions of this phase that the model has after the round"),
+    _column(
+        "mean",
+        _NUMBER,
+        "mean of them; to be compared within the phase only; null where scoring failed",
+        unit="of the metric",
+        direction="higher",
+    ),
+    _column(
+        "bound",
+        _NUMBER,
+        "highest that mean may be at the stated error, beside threshold; null: no bound yet",
+        unit="of the metric",
+    ),
+    _column("threshold", _NUMBER, "mean of the k-th best model of the round", unit="of the metric"),
+    _column("decision", _TEXT, "stays, leaves, finished (has all repetitions) or failed"),
+    _column("reason", _TEXT, "why, in words"),
+    _column("work", _NUMBER, "transport work on the model so far", unit="full repetitions"),
+)
+"""What a race decided, a row per target, round and model that was left."""
+
 
 def table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
     """Make a table of exactly a schema's columns.

@@ -72,6 +72,7 @@ def measure(
     Returns:
         By metric what it says, or why it says nothing.
     """
+
     @cache
     def coupled(settings: frozenset[tuple[str, Any]]) -> Coupled:
         return measure_pixels(*source[:2], *target[:2], **dict(settings), device="cpu")

@@ -6,8 +6,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
-from otce.census import concatenated, count_labels, dataset_digest, draw_pixels, item_digests
+from otce.census import (
+    concatenated,
+    count_labels,
+    dataset_digest,
+    draw_pixels,
+    item_digests,
+    labelled_by_draw,
+)
 from otce.config import ScenesDataset
 from otce.datasets import open_dataset
 from otce.datasets.scenes import CLASSES, VOID, draw_scene
@@ -28,7 +36,7 @@ def assert_same(one, other):
         assert left.dtype == right.dtype == np.int32
 
 
-def sample_of(dataset, labelled_px, positions=None, *, pixels, repetitions=3, seed=5):
+def sample_of(dataset, labelled_px, positions=None, *, pixels, repetitions=3, seed=5, images=None):
     return draw_pixels(
         dataset,
         range(len(labelled_px)) if positions is None else positions,
@@ -37,6 +45,7 @@ def sample_of(dataset, labelled_px, positions=None, *, pixels, repetitions=3, se
         repetitions=repetitions,
         seed=seed,
         digest_of_dataset="cd" * 32,
+        images=images,
     )
 
 
@@ -80,6 +89,69 @@ def test_a_repetition_does_not_depend_on_how_many_there_are(seed, sizes, repetit
     few = sample_of(dataset, labelled_px, pixels=pixels, repetitions=repetition + 1)
     many = sample_of(dataset, labelled_px, pixels=pixels, repetitions=9)
     assert_same(*(s.take(s.repetition == repetition) for s in (few, many)))
+
+
+MANY = [(4, 5)] * 60
+
+
+def fewer(seed=0, images=0.3, **arguments):
+    """Drawn pixels of 60 images, of which each repetition has its own 18."""
+    dataset, labelled_px, _ = counted(masks(seed, MANY))
+    return labelled_px, sample_of(dataset, labelled_px, pixels=40, images=images, **arguments)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=SEEDS, images=st.floats(0.01, 1), repetition=st.integers(0, 5))
+def test_a_repetition_over_fewer_images_does_not_depend_on_how_many_there_are(
+    seed, images, repetition
+):
+    few, many = (fewer(seed, images, repetitions=k)[1] for k in (repetition + 1, 9))
+    assert_same(*(s.take(s.repetition == repetition) for s in (few, many)))
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=SEEDS, cuts=st.sets(st.integers(1, 59), max_size=4))
+def test_any_cut_into_shards_draws_the_same_pixels_of_fewer_images(seed, cuts):
+    dataset, labelled_px, _ = counted(masks(seed, MANY))
+    shards = [range(*pair) for pair in pairwise([0, *sorted(cuts), 60])]
+    parts = [sample_of(dataset, labelled_px, s, pixels=40, images=0.3) for s in shards]
+    assert_same(concatenated(parts), fewer(seed)[1])
+
+
+def test_repetitions_over_fewer_images_have_n_pixels_of_images_of_their_own():
+    labelled_px, sample = fewer()
+    key = {"seed": 5, "digest_of_dataset": "cd" * 32}
+    allowed_px = labelled_by_draw(labelled_px, 0.3, repetitions=3, **key)
+    assert (allowed_px > 0).sum(axis=1).tolist() == [18] * 3
+    assert ((allowed_px > 0).sum(axis=0) <= 1).all()
+    for k in range(3):
+        drawn = sample.take(sample.repetition == k)
+        places = set(
+            zip(drawn.item.tolist(), drawn.y_px.tolist(), drawn.x_px.tolist(), strict=True)
+        )
+        assert len(places) == 40
+        assert (allowed_px[k, drawn.item] > 0).all()
+
+
+def test_pixels_of_fewer_images_are_uniform_over_all_labelled_pixels_of_these():
+    """Chi-square over 500 repetitions of the same images: 18 of 18 have a labelled pixel."""
+    dataset, labelled_px, _ = counted(masks(3, [(2, 2)] * 18, void=0.2))
+    n = int(labelled_px.sum())
+    sample = sample_of(dataset, labelled_px, pixels=n // 4, repetitions=500, images=1.0)
+    places = sample.item * 4 + sample.y_px * 2 + sample.x_px
+    counts = np.unique(places, return_counts=True)[1]
+    assert len(counts) == n
+    share = n // 4 / n
+    scale = 500 * share * (1 - share) / (1 - 1 / n)
+    assert stats.chi2.sf(np.square(counts - 500 * share).sum() / scale, n - 1) > 1e-4
+
+
+def test_draws_over_a_share_of_all_images_are_not_those_of_the_run():
+    dataset, labelled_px, pixels = counted(masks(1, MANY))
+    ordinary, share = (
+        sample_of(dataset, labelled_px, pixels=pixels, images=i) for i in (None, 1.0)
+    )
+    assert not np.array_equal(ordinary.x_px, share.x_px)
 
 
 def test_another_seed_draws_other_pixels():

@@ -24,7 +24,14 @@ from otce.dataset_config import (
     VocDataset,
 )
 from otce.datasets import open_dataset
-from otce.identity import ModelIdentity, pair_fingerprint, sample_fingerprint
+from otce.fingerprint import fingerprint
+from otce.identity import (
+    ModelIdentity,
+    heat_sample_fingerprint,
+    pair_fingerprint,
+    repetitions_fingerprint,
+    sample_fingerprint,
+)
 from otce.model_config import ModelConfig, Preprocessing
 from otce.recipe import FROM_COUPLING, Metric
 from otce.section import Section
@@ -72,10 +79,10 @@ def config(**changes):
     return RunConfig.model_validate(data)
 
 
-def pair(chosen, *, model=MODEL, model_id="net", target="scenes", **rest):
+def pair(chosen, *, model=MODEL, model_id="net", target="scenes", name=pair_fingerprint, **rest):
     known = done(chosen.models[model_id].preprocessing, model.preprocessing)
     model = replace(model, preprocessing=known)
-    return pair_fingerprint(chosen, model_id, target, model=model, **DIGESTS | rest)
+    return name(chosen, model_id, target, model=model, **DIGESTS | rest)
 
 
 def test_every_field_is_placed():
@@ -102,6 +109,34 @@ def test_a_field_names_the_drawn_pixels_exactly_if_it_is_about_drawing(path):
     names = [sample_fingerprint(c, "5" * 64) for c in (config(), config(**{path: OTHER[path]}))]
     assert (names[0] != names[1]) == (path == "seed" or path.startswith("sampling."))
     assert sample_fingerprint(config(), "6" * 64) not in names
+
+
+HEATS = {"race.heats", "race.heat_images", "race.heat_pixels"}
+RANGED = OTHER.keys() - NOT_IN_A_PAIR.keys() - {"sampling.repetitions"}
+
+
+@pytest.mark.parametrize("path", OTHER)
+def test_a_field_names_heats_exactly_if_it_can_change_their_scores_or_pixels(path):
+    changed, base = config(**{path: OTHER[path]}), config()
+    drawn = [heat_sample_fingerprint(c, "5" * 64) for c in (changed, base)]
+    about_drawing = path in {"seed", "sampling.pixels", "sampling.too_few_pixels", *HEATS}
+    assert (drawn[0] != drawn[1]) == about_drawing
+    ranged = [pair(c, name=repetitions_fingerprint) for c in (changed, base)]
+    assert (ranged[0] != ranged[1]) == (path in RANGED and not path.startswith("execution."))
+    heats = [pair(c, name=partial(repetitions_fingerprint, heat=True)) for c in (changed, base)]
+    assert (heats[0] != heats[1]) == (
+        ranged[0] != ranged[1] or path in HEATS - {"race.heats"}  # a heat depends on its own number
+    )
+    assert len({*ranged, *heats} & {pair(base), pair(changed)}) == 0
+
+
+def test_full_runs_are_named_as_if_there_were_no_races():
+    full = config(strategy="full")
+    known = {n: value for n, value in full if n not in {"execution", "strategy", "race"}}
+    assert full.fingerprint == fingerprint(known)
+    assert config(strategy="full", **{"race.top_k": 5}).fingerprint == full.fingerprint
+    assert config().fingerprint != full.fingerprint
+    assert pair(config()) == pair(full)
 
 
 def test_a_pair_is_named_by_every_digest_and_id():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from otce.errors import DataError
-from otce.sampling import draw_ranks, locate, pixels_to_draw
+from otce.sampling import FEWEST_IMAGES, draw_images, draw_ranks, locate, pixels_to_draw
 from tests.drawn import masks
 
 KEY = {"seed": 7, "dataset_digest": "ab" * 32, "repetition": 0}
@@ -147,3 +147,65 @@ def test_too_few_pixels_shrink_or_are_refused():
 def test_a_data_set_without_a_labelled_pixel_is_refused(shrink):
     with pytest.raises(DataError, match="bay: every pixel is ignored; check ignore and label_map"):
         pixels_to_draw(0, 1000, shrink=shrink, where="bay")
+
+
+IMAGES = {"seed": 7, "dataset_digest": "ab" * 32}
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    labelled_px=st.lists(st.integers(0, 3), min_size=1, max_size=200).filter(any),
+    share=st.floats(0.01, 1),
+    seed=st.integers(0, 2**64),
+    digest=HEX,
+)
+def test_repetitions_over_fewer_images_use_up_one_order_of_the_labelled_images(
+    labelled_px, share, seed, digest
+):
+    labelled_px = np.array(labelled_px)
+    usable = np.flatnonzero(labelled_px)
+    key = {"seed": seed, "dataset_digest": digest}
+    parts = [draw_images(labelled_px, share, repetition=k, **key) for k in range(6)]
+    count = len(parts[0])
+    assert count >= min(share * len(usable), len(usable))
+    assert count >= min(FEWEST_IMAGES, len(usable))
+    for part in parts:
+        assert len(part) == count
+        assert (np.diff(part) > 0).all()
+        assert np.isin(part, usable).all()
+    for used in range(1, 7):
+        expected = min(used * count, len(usable))
+        assert len(np.unique(np.concatenate(parts[:used]))) == expected
+
+
+@settings(max_examples=50, deadline=None)
+@given(shares=st.tuples(st.floats(0.01, 1), st.floats(0.01, 1)), items=st.integers(1, 300))
+def test_a_smaller_share_begins_with_part_of_the_images_of_a_larger_one(shares, items):
+    smaller, larger = (
+        draw_images(np.ones(items, int), share, repetition=0, **IMAGES) for share in sorted(shares)
+    )
+    assert np.isin(smaller, larger).all()
+
+
+def test_every_image_is_as_likely_as_any_other_to_come_first():
+    counts = np.zeros(40)
+    for seed in range(2000):
+        counts[draw_images(np.ones(40, int), 0.1, repetition=0, **IMAGES | {"seed": seed})] += 1
+    expected = 2000 * FEWEST_IMAGES / 40
+    # Without replacement: see above.
+    share = (1 - FEWEST_IMAGES / 40) / (1 - 1 / 40)
+    assert stats.chi2.sf(np.square(counts - expected).sum() / (expected * share), 39) > 1e-4
+
+
+def test_another_seed_and_another_data_set_have_other_orders_of_images():
+    orders = [
+        tuple(draw_images(np.ones(200, int), 0.2, repetition=0, **key))
+        for key in (IMAGES, IMAGES | {"seed": 8}, IMAGES | {"dataset_digest": "ac" * 32})
+    ]
+    assert len(set(orders)) == 3
+
+
+def test_images_are_those_of_the_first_release():
+    """Heats of an equal name hold pixels of these images."""
+    found = draw_images(np.ones(400, int), 0.01, repetition=1, **IMAGES)
+    assert found[:6].tolist() == [1, 16, 48, 53, 83, 142]

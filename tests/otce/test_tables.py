@@ -17,7 +17,7 @@ from otce.store import Store, encode_table
 
 SCHEMAS = {
     name: getattr(tables, name)
-    for name in ("COUNTS", "SAMPLES", "PAIR", "SCORES", "SUMMARY", "JOINTS", "FAILURES")
+    for name in ("COUNTS", "SAMPLES", "PAIR", "SCORES", "SUMMARY", "JOINTS", "FAILURES", "RACE")
 }
 SCORE = {
     "pair_fingerprint": "0123456789abcdef0123456789abcdef",
@@ -100,6 +100,20 @@ FAILURE = {
     "message": "two\nlines; 'quoted'",
     "metric": None,
 }
+RACE = {
+    "target_dataset": "t",
+    "metric": "otce",
+    "round": 1,
+    "phase": "heats",
+    "source_model": "m",
+    "repetitions": 4,
+    "mean": -0.3,
+    "bound": -0.1 - 0.2,
+    "threshold": -0.25,
+    "decision": "leaves",
+    "reason": "cannot be among the best 3",
+    "work": 4 * 0.2**2,
+}
 SAMPLE = {
     "dataset_digest": "d" * 64,
     "repetition": 1,
@@ -126,6 +140,7 @@ ROWS = {
     "SCORES": [SCORE, SCORE | {"repetition": 1, "otce": -0.0} | NO_CURVE],
     "SUMMARY": [SUMMARY, SUMMARY | {"rank": None, "std": None, "tied_with": [], "p_best": None}],
     "JOINTS": [JOINT, JOINT | {"source_class": 1, "probability": 2 / 3}],
+    "RACE": [RACE, RACE | {"mean": None, "bound": None, "threshold": None, "decision": "failed"}],
     "FAILURES": [FAILURE, FAILURE | {"repetition": None, "transient": True}],
 }
 

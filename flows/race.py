@@ -1,0 +1,99 @@
+"""Run the races of all targets side by side, so that a model is loaded once a round for all."""
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+
+import pyarrow as pa
+
+from flows.pairs import Pair
+from otce import tables
+from otce.config import RunConfig
+from otce.racing import Phase, Round, Rules, Scores, Verdict, race, round_ends
+
+Todo = Mapping[Pair, Round]
+"""By pair the round that it is in: which phase, and which repetitions."""
+Running = Generator[Round, Scores, list[Verdict]]
+
+
+def planned(config: RunConfig) -> tuple[list[Phase], Rules]:
+    """Lay out the race that a configuration asks for.
+
+    Args:
+        config: the run.
+
+    Returns:
+        Heats, if any, and finals; and the rules.
+    """
+    chosen, whole = config.race, config.sampling.repetitions
+    finals = Phase("finals", round_ends(chosen.finals, whole), whole=whole)
+    rules = Rules(chosen.top_k, chosen.error, chosen.minimum)
+    if not chosen.heats:
+        return [finals], rules
+    heats = Phase(
+        "heats",
+        round_ends(chosen.heats, sum(chosen.heats)),
+        work=chosen.heat_pixels**2,
+        survivors=chosen.heat_survivors,
+    )
+    return [heats, finals], rules
+
+
+def run_races(
+    config: RunConfig,
+    entrants: Mapping[str, Sequence[str]],
+    score: Callable[[Todo], Mapping[Pair, Sequence[float]]],
+    *,
+    metric: str = "otce",
+) -> pa.Table:
+    """Race the models of every target.
+
+    Decisions follow from scores alone, so what was interrupted is run again over those that are
+    kept, and comes to the same end.
+
+    Args:
+        config: the run.
+        entrants: by target the models that may be compared: of equal pixel counts, none degenerate.
+        score: scores a round of all targets, from the store where it is kept; gives a pair's
+            scores in order of repetitions, and leaves out the pairs that could not be scored.
+        metric: which score is raced by.
+
+    Returns:
+        A table of `otce.tables.RACE`, by target, round and model. The pairs that `finished` have
+        all repetitions.
+    """
+    phases, rules = planned(config)
+    running: dict[str, Running] = {
+        target: race(models, phases, rules) for target, models in sorted(entrants.items())
+    }
+    verdicts: dict[str, list[Verdict]] = {}
+    sent: dict[str, Scores | None] = dict.fromkeys(running)
+    while sent:
+        asked = _advance(running, sent, verdicts)
+        todo = {(m, target): one for target, one in asked.items() for m in one.models}
+        found = score(todo) if todo else {}
+        sent = {
+            target: {m: found[m, target] for m in one.models if (m, target) in found}
+            for target, one in asked.items()
+        }
+    rows = [
+        {"target_dataset": target, "metric": metric} | verdict._asdict()
+        for target, said in sorted(verdicts.items())
+        for verdict in said
+    ]
+    return tables.table(rows, tables.RACE)
+
+
+def _advance(
+    running: Mapping[str, Running],
+    sent: Mapping[str, Scores | None],
+    verdicts: dict[str, list[Verdict]],
+) -> dict[str, Round]:
+    """Take every race to its next round, or to its verdicts."""
+    asked = {}
+    for target, scores in sent.items():
+        try:
+            asked[target] = (
+                next(running[target]) if scores is None else running[target].send(scores)
+            )
+        except StopIteration as ended:
+            verdicts[target] = ended.value
+    return asked
