@@ -87,6 +87,22 @@ def correspondence(joints: pa.Table) -> Correspondence:
     repetitions, repetition = np.unique(joints["repetition"], return_inverse=True)
     joint_KST = np.zeros((len(repetitions), len(source_names), len(target_names)))
     np.add.at(joint_KST, (repetition, sources, targets), joints["probability"].to_numpy())
+    return averaged(joint_KST, source_names, target_names)
+
+
+def averaged(
+    joint_KST: Floats, source_names: tuple[str, ...], target_names: tuple[str, ...]
+) -> Correspondence:
+    """Average joints over repetitions.
+
+    Args:
+        joint_KST: (K, S, T) P(Y_s, Y_t) of each repetition, each sums to 1.
+        source_names: of the rows.
+        target_names: of the columns.
+
+    Returns:
+        The correspondence; target classes that were never drawn are left out.
+    """
     joint_ST = joint_KST.mean(axis=0)
     drawn = joint_ST.sum(axis=0) > 0
     share_T = joint_ST.sum(axis=0)[drawn]

@@ -6,11 +6,43 @@ hundredfold between models. Scaling makes one epsilon mean the same everywhere.
 Legend: `N` source pixels, `M` target pixels, `D` feature dimensions.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from otce.errors import TransportError
 from otce.recipe import FeatureScaling
+
+
+@dataclass(frozen=True)
+class Scaler:
+    """What was done to the features of one draw, to be done to further pixels as well.
+
+    Attributes:
+        scaling: how.
+        divisors: what each dimension was divided by, one after the other; (D,) float64 each.
+        mean_D: (D,) float64, what was then taken off.
+    """
+
+    scaling: FeatureScaling
+    divisors: tuple[Tensor, ...]
+    mean_D: Tensor
+
+    def __call__(self, features_nD: Tensor) -> Tensor:
+        """Scale and move further features exactly as those of the draw were.
+
+        Args:
+            features_nD: (n, D) float64 features.
+
+        Returns:
+            (n, D) float64.
+
+        Raises:
+            TransportError: a feature is not finite.
+        """
+        _refuse_not_finite(features_nD)
+        return _shaped(features_nD, self.scaling, self.divisors) - self.mean_D
 
 
 def scale(source_ND: Tensor, target_MD: Tensor, scaling: FeatureScaling) -> tuple[Tensor, Tensor]:
@@ -34,42 +66,78 @@ def scale(source_ND: Tensor, target_MD: Tensor, scaling: FeatureScaling) -> tupl
         >>> float(one), float(other)
         (-1.0, 1.0)
     """
+    source_ND, target_MD, _ = scaled(source_ND, target_MD, scaling)
+    return source_ND, target_MD
+
+
+def scaled(
+    source_ND: Tensor, target_MD: Tensor, scaling: FeatureScaling
+) -> tuple[Tensor, Tensor, Scaler]:
+    """Scale the features of one draw as `scale` does, and keep what was done.
+
+    Args:
+        source_ND: (N, D) float64 features.
+        target_MD: (M, D) float64 features.
+        scaling: see `scale`.
+
+    Returns:
+        Scaled features of both sides, and what scales further ones alike.
+
+    Raises:
+        TransportError: a feature is not finite.
+
+    Example:
+        >>> _, _, scaler = scaled(torch.tensor([[0.0]]), torch.tensor([[2.0]]), "standardize")
+        >>> float(scaler(torch.tensor([[4.0]])))
+        3.0
+    """
     both = torch.cat([source_ND, target_MD])
-    if not bool(both.isfinite().all()):
-        bad = int(both.numel() - both.isfinite().sum())
+    _refuse_not_finite(both)
+    divisors = _divisors(both) if scaling == "standardize" else ()
+    both = _shaped(both, scaling, divisors)
+    mean_D = both.mean(dim=0)
+    both = both - mean_D
+    return both[: len(source_ND)], both[len(source_ND) :], Scaler(scaling, divisors, mean_D)
+
+
+def _refuse_not_finite(features_nD: Tensor) -> None:
+    if not bool(features_nD.isfinite().all()):
+        bad = int(features_nD.numel() - features_nD.isfinite().sum())
         raise TransportError(
-            f"{bad} of {both.numel()} feature values are not finite; check the model's weights and "
-            "its preprocessing"
+            f"{bad} of {features_nD.numel()} feature values are not finite; check the model's "
+            "weights and its preprocessing"
         )
+
+
+def _shaped(both: Tensor, scaling: FeatureScaling, divisors: tuple[Tensor, ...]) -> Tensor:
     match scaling:
         case "softmax":
-            both = torch.softmax(both, dim=1)
+            return torch.softmax(both, dim=1)
         case "l2":
-            both = _unit_length(both)
-        case "standardize":
-            both = _standardized(both)
-        case "none":
-            pass
-    both = both - both.mean(dim=0)
-    return both[: len(source_ND)], both[len(source_ND) :]
+            return _unit_length(both)
+        case "standardize" | "none":
+            for divisor in divisors:
+                both = both / divisor
+            return both
 
 
 def _unit_length(both: Tensor) -> Tensor:
-    both = _in_range(both, dim=1)
+    both = both / _largest(both, dim=1)
     length = both.norm(dim=1, keepdim=True)
     return both / torch.where(length > 0, length, 1.0)
 
 
-def _in_range(both: Tensor, dim: int) -> Tensor:
-    """Take out the largest magnitude, so that squares of huge and tiny values stay in range."""
+def _largest(both: Tensor, dim: int) -> Tensor:
+    """Largest magnitude; without it, squares of huge and tiny values stay in range."""
     largest = both.abs().amax(dim=dim, keepdim=True)
-    return both / torch.where(largest > 0, largest, 1.0)
+    return torch.where(largest > 0, largest, 1.0)
 
 
-def _standardized(both: Tensor) -> Tensor:
-    both = _in_range(both, dim=0)
+def _divisors(both: Tensor) -> tuple[Tensor, ...]:
+    largest = _largest(both, dim=0)
+    both = both / largest
     spread = both.amax(dim=0) - both.amin(dim=0)
     # The deviation of a constant is not exactly 0 in floating point; its range is.
     deviation = torch.where(spread > 0, both.std(dim=0, correction=0), 1.0)
-    scaled: Tensor = both / deviation / both.shape[1] ** 0.5
-    return scaled
+    root = both.new_tensor(both.shape[1] ** 0.5)
+    return largest, deviation, root

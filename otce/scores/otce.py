@@ -191,7 +191,7 @@ def score_epsilons(
         tolerance=tolerance,
         max_iterations=max_iterations,
     )
-    return [_score(pixels, coupling) for coupling in couplings]
+    return [score_of(pixels, coupling) for coupling in couplings]
 
 
 def score_draws(
@@ -224,7 +224,16 @@ def score_draws(
         return list(pool.map(in_stream, draws))
 
 
-def _score(pixels: Pixels, coupling: Coupling) -> Score:
+def score_of(pixels: Pixels, coupling: Coupling) -> Score:
+    """Read the score off a solved coupling.
+
+    Args:
+        pixels: the draw that was coupled.
+        coupling: as `Pixels.couple` gives it.
+
+    Returns:
+        The score.
+    """
     # Labels are one-hot, so the classes of a target pixel sum to its weight but for rounding.
     mass_SM = coupling.mass_SM * (pixels.b_M / coupling.mass_SM.sum(0))
     onehot_MT = torch.nn.functional.one_hot(pixels.target_index_M).double()

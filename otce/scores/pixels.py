@@ -16,7 +16,7 @@ from torch import Tensor
 from otce import transport
 from otce.errors import DataError, TransportError
 from otce.recipe import ClassWeights, FeatureScaling, Relaxation, Solver
-from otce.scaling import scale
+from otce.scaling import Scaler, scaled
 from otce.transport import pot
 
 Array = Any
@@ -36,6 +36,7 @@ class Pixels:
         target_index_M: (M,) int64 positions of the target labels in `target_classes`.
         source_classes: (S,) int64 label ids.
         target_classes: (T,) int64 label ids.
+        scaler: scales further features as these were.
     """
 
     source_ND: Tensor
@@ -46,6 +47,7 @@ class Pixels:
     target_index_M: Tensor
     source_classes: Tensor
     target_classes: Tensor
+    scaler: Scaler
 
     @classmethod
     def of(
@@ -78,7 +80,7 @@ class Pixels:
         source_classes, source_index = source_y.unique(return_inverse=True)
         target_classes, target_index_M = target_y.unique(return_inverse=True)
         onehot_NS = torch.nn.functional.one_hot(source_index).double()
-        source_ND, target_MD = scale(source_ND, target_MD, feature_scaling)
+        source_ND, target_MD, scaler = scaled(source_ND, target_MD, feature_scaling)
         used = a_N > 0
         return cls(
             source_ND=source_ND[used],
@@ -89,6 +91,7 @@ class Pixels:
             target_index_M=target_index_M,
             source_classes=source_classes,
             target_classes=target_classes,
+            scaler=scaler,
         )
 
     def couple(
@@ -119,7 +122,7 @@ class Pixels:
         _validate_word(relaxation, Relaxation)
         _validate_word(solver, Solver)
         problem = self.source_ND, self.target_MD, self.a_N, self.b_M, self.onehot_NS
-        with _full_precision():
+        with full_precision():
             if relaxation == "source":
                 found = [
                     transport.semi_relaxed(*problem, epsilon=epsilon, tolerance=tolerance)
@@ -163,8 +166,12 @@ class Pixels:
 
 
 @contextmanager
-def _full_precision() -> Iterator[None]:
-    """Keep TF32 and bfloat16 out of float32 products, whatever the process allows otherwise."""
+def full_precision() -> Iterator[None]:
+    """Keep TF32 and bfloat16 out of float32 products, whatever the process allows otherwise.
+
+    Yields:
+        Nothing; products inside are in full precision.
+    """
     allowed = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:

@@ -21,8 +21,13 @@ def semi_relaxed(
     *,
     epsilon: float,
     tolerance: float = 1e-3,
+    f_N: Tensor | None = None,
 ) -> Coupling:
     """Couple with only the target marginal fixed; column j is b_j softmax_i(log a_i - C_ij / eps).
+
+    With the source potentials of another coupling, column j is that coupling extended to target
+    pixel j: b_j softmax_i(log a_i + (f_i - C_ij) / eps), which at its own target pixels are its
+    own columns.
 
     Args:
         source_ND: (N, D) float64 source features.
@@ -32,6 +37,7 @@ def semi_relaxed(
         thin_NS: (N, S) float64 matrix to multiply the plan with.
         epsilon: regularisation in units of the cost, positive.
         tolerance: below 1e-5 everything is computed in float64.
+        f_N: (N,) float64 source potentials in units of the cost; none: all 0.
 
     Returns:
         The coupling, always converged. No N x M array is made.
@@ -50,8 +56,9 @@ def semi_relaxed(
     geometry = Geometry.of(
         source_ND, target_MD, a_N, b_M, epsilon=epsilon, tolerance=tolerance
     ).transposed()
-    log_a_N = a_N.log()
-    thin = torch.column_stack([thin_NS, torch.ones_like(a_N), log_a_N]).to(geometry.work)
+    f_N = torch.zeros_like(a_N) if f_N is None else f_N
+    bias_N = a_N.log() + f_N / epsilon
+    thin = torch.column_stack([thin_NS, torch.ones_like(a_N), bias_N]).to(geometry.work)
     half_y_M = geometry.half_norms
     mass_MS = b_M.new_empty(len(b_M), thin_NS.shape[1])
     cost_M, g_M = torch.empty_like(b_M), torch.empty_like(b_M)
@@ -59,11 +66,11 @@ def semi_relaxed(
     def work(part: slice) -> None:
         # One buffer for all tiles: new ones between results that stay would tear the heap apart.
         buffer = thin.new_empty(geometry.rows_at_once, len(a_N))
-        for rows, logits_BN, largest_B in geometry.tiles(log_a_N, 1.0, part):
+        for rows, logits_BN, largest_B in geometry.tiles(bias_N, 1.0, part):
             plan_BN = torch.exp(logits_BN, out=buffer[: len(logits_BN)])
             products_BP = (plan_BN @ thin).double()
             sums_B = products_BP[:, -2]
-            # C = |y|^2 / 2 + log a - logit, and the logit is largest + log plan.
+            # C = |y|^2 / 2 + bias - logit, and the logit is largest + log plan.
             logit_B = largest_B + logits_BN.mul_(plan_BN).sum(1).double() / sums_B
             cost_M[rows] = half_y_M[rows] + products_BP[:, -1] / sums_B - logit_B
             mass_MS[rows] = products_BP[:, :-2] * (b_M[rows] / sums_B)[:, None]
@@ -76,6 +83,6 @@ def semi_relaxed(
         marginal_error=0.0,
         n_iterations=0,
         converged=True,
-        f_N=torch.zeros_like(a_N),
+        f_N=f_N,
         g_M=epsilon * g_M,
     )

@@ -9,6 +9,7 @@ from scipy.special import softmax
 
 from otce.errors import TransportError
 from otce.scaling import scale
+from otce.scaling import scaled as scaled_sides
 from tests.drawn import clouds
 
 SCALINGS = ("standardize", "softmax", "l2", "none")
@@ -96,3 +97,18 @@ def test_a_value_that_is_not_finite_is_counted(scaling):
     source_ND[0, 1], target_MD[1, 0] = np.nan, np.inf
     with pytest.raises(TransportError, match="2 of 10 feature values are not finite"):
         scaled(source_ND, target_MD, scaling)
+
+
+@pytest.mark.parametrize("scaling", SCALINGS)
+@settings(max_examples=40, deadline=None)
+@given(seed=SEEDS, n=st.integers(1, 12), m=st.integers(1, 12), dim=st.integers(1, 6))
+def test_further_pixels_are_scaled_as_the_drawn_ones_were(scaling, seed, n, m, dim):
+    draw = clouds(seed, n=n, m=m, dim=dim, n_source=1, n_target=1)
+    sides = torch.from_numpy(draw.source_ND), torch.from_numpy(draw.target_MD)
+    source_ND, target_MD, scaler = scaled_sides(*sides, scaling)
+    np.testing.assert_allclose(scaler(sides[0]), source_ND, atol=1e-14)
+    np.testing.assert_allclose(scaler(sides[1]), target_MD, atol=1e-14)
+    # One pixel alone moves as in company: nothing is fitted anew.
+    np.testing.assert_allclose(scaler(sides[1][-1:]), target_MD[-1:], atol=1e-14)
+    with pytest.raises(TransportError, match="1 of"):
+        scaler(torch.full((1, 1), torch.nan))
