@@ -225,24 +225,24 @@ def score_draws(
 
 
 def score_of(pixels: Pixels, coupling: Coupling) -> Score:
-    """Read the score off a solved coupling.
+    """Read the score off a coupling.
 
     Args:
-        pixels: the draw that was coupled.
-        coupling: as `Pixels.couple` gives it.
+        pixels: a draw.
+        coupling: of these pixels, solved.
 
     Returns:
-        The score.
+        The score with its joint, per-pixel risks and certificate.
     """
     # Labels are one-hot, so the classes of a target pixel sum to its weight but for rounding.
     mass_SM = coupling.mass_SM * (pixels.b_M / coupling.mass_SM.sum(0))
-    onehot_MT = torch.nn.functional.one_hot(pixels.target_index_M).double()
+    onehot_MT = pixels.target_onehot
     # P(Y_s, Y_t): plan mass summed over pixels of equal labels.
     joint_ST = mass_SM @ onehot_MT
     total = joint_ST.sum()
     joint_ST = joint_ST / total
     # r_j = - sum_s plan(s, j) log P(y_j | s), so that H(Y_t | Y_s) = sum_j r_j exactly.
-    log_conditional_ST = _log_conditional(joint_ST)
+    log_conditional_ST = log_conditional(joint_ST)
     risk_M = -(mass_SM / total * log_conditional_ST[:, pixels.target_index_M]).sum(0)
     entropy_nats = max(float(risk_M.sum()), 0.0)
     target_entropy_nats = _entropy(onehot_MT.T @ pixels.b_M)
@@ -262,8 +262,15 @@ def score_of(pixels: Pixels, coupling: Coupling) -> Score:
     )
 
 
-def _log_conditional(joint_ST: Tensor) -> Tensor:
-    """Take log P(Y_t | Y_s); 0 where the joint has no mass, which then weighs nothing."""
+def log_conditional(joint_ST: Tensor) -> Tensor:
+    """Take log P(Y_t | Y_s) of an (S, T) joint.
+
+    Args:
+        joint_ST: (S, T) float64, at least 0.
+
+    Returns:
+        (S, T) nats; 0 where the joint has no mass, which then weighs nothing.
+    """
     positive = joint_ST > 0
     conditional = torch.where(positive, joint_ST, 1.0) / torch.where(
         positive, joint_ST.sum(1, keepdim=True), 1.0

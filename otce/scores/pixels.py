@@ -33,6 +33,8 @@ class Pixels:
         a_N: (N,) float64 source weights, positive, sum 1.
         b_M: (M,) float64 target weights, positive, sum 1.
         onehot_NS: (N, S) float64 source labels.
+        used: which of all source pixels given have weight, bool.
+        class_weights: what the weights were made by.
         target_index_M: (M,) int64 positions of the target labels in `target_classes`.
         source_classes: (S,) int64 label ids.
         target_classes: (T,) int64 label ids.
@@ -48,6 +50,13 @@ class Pixels:
     source_classes: Tensor
     target_classes: Tensor
     scaler: Scaler
+    used: Tensor
+    class_weights: ClassWeights
+
+    @property
+    def target_onehot(self) -> Tensor:
+        """(M, T) float64 target labels."""
+        return torch.nn.functional.one_hot(self.target_index_M, len(self.target_classes)).double()
 
     @classmethod
     def of(
@@ -92,6 +101,8 @@ class Pixels:
             source_classes=source_classes,
             target_classes=target_classes,
             scaler=scaler,
+            used=used,
+            class_weights=class_weights,
         )
 
     def couple(
@@ -102,6 +113,7 @@ class Pixels:
         solver: Solver,
         tolerance: float,
         max_iterations: int,
+        onehot_MT: Tensor | None = None,
     ) -> list[transport.Coupling]:
         """Couple both sides at every epsilon and refuse what is not certified.
 
@@ -111,6 +123,8 @@ class Pixels:
             solver: which solver of the balanced problem.
             tolerance: largest L1 marginal error.
             max_iterations: iterations after which an unsolved coupling is an error.
+            onehot_MT: (M, T) float64 target labels, one-hot; when given, the coupling at the
+                smallest epsilon has a derivative.
 
         Returns:
             One coupling an epsilon.
@@ -125,12 +139,18 @@ class Pixels:
         with full_precision():
             if relaxation == "source":
                 found = [
-                    transport.semi_relaxed(*problem, epsilon=epsilon, tolerance=tolerance)
+                    transport.semi_relaxed(
+                        *problem, epsilon=epsilon, tolerance=tolerance, onehot_MT=onehot_MT
+                    )
                     for epsilon in epsilons
                 ]
             elif solver == "auto":
                 found = transport.balanced(
-                    *problem, epsilons=epsilons, tolerance=tolerance, max_iterations=max_iterations
+                    *problem,
+                    epsilons=epsilons,
+                    tolerance=tolerance,
+                    max_iterations=max_iterations,
+                    onehot_MT=onehot_MT,
                 )
             else:
                 cost_NM = pot.squared_distances(
@@ -138,13 +158,14 @@ class Pixels:
                 )
                 given = cost_NM, self.a_N, self.b_M, self.onehot_NS
                 found = [
-                    pot.exact(*given)
+                    pot.exact(*given, onehot_MT=onehot_MT)
                     if solver == "emd"
                     else pot.sinkhorn(
                         *given,
                         epsilon=epsilon,
                         tolerance=tolerance,
                         max_iterations=max_iterations,
+                        onehot_MT=onehot_MT,
                     )
                     for epsilon in epsilons
                 ]

@@ -62,6 +62,9 @@ class Products(NamedTuple):
     """Upper bound of the L1 error of both marginals."""
     f_N: Tensor
     g_M: Tensor
+    cost_M: Tensor
+    of_source_NP: Tensor | None
+    """(N, T + 1) products with the target labels, and what each source pixel pays, if wanted."""
 
 
 class DenseKernel:
@@ -113,12 +116,13 @@ class DenseKernel:
         sums_M = self._pass(work)
         return Swept(u_N, w_M * sums_M)
 
-    def products(self, w_M: Tensor, thin_NS: Tensor) -> Products:
-        """Multiply the plan with a thin matrix and with the cost, in one pass.
+    def products(self, w_M: Tensor, thin_NS: Tensor, onehot_MT: Tensor | None = None) -> Products:
+        """Multiply the plan with thin matrices and with the cost, in one pass.
 
         Args:
             w_M: (M,) float64 column scalings.
             thin_NS: (N, S) float64.
+            onehot_MT: (M, T) float64, or None when nobody asks for its product.
 
         Returns:
             The products of the plan u K w after its columns were made exact.
@@ -126,6 +130,11 @@ class DenseKernel:
         geometry, t, w = self._geometry, self._t, w_M.to(self._geometry.work)
         u_N, half_norms_N = torch.empty_like(geometry.a_N), geometry.half_norms
         none_M = torch.zeros_like(w)
+        right_PM, of_source_NP = None, None
+        if onehot_MT is not None:
+            right_MP = torch.column_stack([onehot_MT, self._g_M]) * w_M[:, None]
+            right_PM = right_MP.T.to(w.dtype).contiguous()
+            of_source_NP = w_M.new_empty(len(u_N), len(right_PM))
 
         def work(part: slice) -> Tensor:
             stacked_PM = w_M.new_zeros(thin_NS.shape[1] + 3, len(w))
@@ -138,6 +147,11 @@ class DenseKernel:
                 stacked_PM[:-1] += affine(left_PB, kernel_BM.T, none_M)
                 entropy_BM = kernel_BM.clamp(min=_LEAST).log_().mul_(kernel_BM)
                 stacked_PM[-1] += left_PB[-2] @ entropy_BM
+                if right_PM is not None and of_source_NP is not None:
+                    mass_BP = affine(kernel_BM, right_PM, right_PM.new_zeros(len(right_PM)))
+                    of_source_NP[rows] = mass_BP.double() * u_B[:, None]
+                    of_pairs_B = u_B * (entropy_BM @ w).double()
+                    of_source_NP[rows, -1] += geometry.a_N[rows] * of_row_B - t * of_pairs_B
             return stacked_PM
 
         stacked_PM = self._pass(work)
@@ -150,7 +164,37 @@ class DenseKernel:
             error=float((w_M * sums_M - geometry.b_M).abs().sum()),
             f_N=half_norms_N + t * ((u_N / geometry.a_N).log() - self._shift_N),
             g_M=self._g_M + t * (exact_M / geometry.b_M).log(),
+            cost_M=exact_M * cost_M,
+            of_source_NP=of_source_NP,
         )
+
+    def reflect(self, w_M: Tensor, v_MQ: Tensor, x_NQ: Tensor) -> tuple[Tensor, Tensor]:
+        """Multiply the plan u K w with v, and its transpose with a^-1 (x - P v), in one pass.
+
+        Args:
+            w_M: (M,) float64 column scalings.
+            v_MQ: (M, Q) float64.
+            x_NQ: (N, Q) float64.
+
+        Returns:
+            (N, Q) and (M, Q) float64.
+        """
+        a_N, work_type = self._geometry.a_N, self._geometry.work
+        right_PM = torch.column_stack([w_M, w_M[:, None] * v_MQ]).T.to(work_type).contiguous()
+        none_P = right_PM.new_zeros(len(right_PM))
+        ahead_NQ = torch.empty_like(x_NQ)
+
+        def work(part: slice) -> Tensor:
+            back_QM = w_M.new_zeros(x_NQ.shape[1], len(w_M))
+            for rows, kernel_BM in self._tiles(part):
+                sums_BP = affine(kernel_BM, right_PM, none_P).double()
+                u_B1 = a_N[rows, None] / sums_BP[:, :1]
+                ahead_NQ[rows] = ahead_BQ = u_B1 * sums_BP[:, 1:]
+                left_BQ = (x_NQ[rows] - ahead_BQ) / sums_BP[:, :1]
+                back_QM += left_BQ.T.to(work_type).contiguous() @ kernel_BM
+            return back_QM
+
+        return ahead_NQ, (w_M * self._pass(work)).T
 
     def _pass(self, work: Callable[[slice], Tensor]) -> Tensor:
         """Add up what the parts of all rows give; the first pass makes the kernel."""

@@ -8,6 +8,7 @@ potentials in cost units.
 import math
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
 import ot
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from otce.errors import TransportError
 from otce.transport.coupling import Coupling
+from otce.transport.derivative import Derivative, in_memory, solve_adjoint
 
 _LEVEL_FACTOR: Final = 4.0
 _LEVEL_ITERATIONS: Final = 30
@@ -68,6 +70,7 @@ def sinkhorn(
     epsilon: float,
     tolerance: float,
     max_iterations: int,
+    onehot_MT: Tensor | None = None,
 ) -> Coupling:
     """Solve the balanced entropic problem with POT, in every regime of cost / epsilon.
 
@@ -82,6 +85,7 @@ def sinkhorn(
         epsilon: regularisation in units of the cost, positive.
         tolerance: largest L1 marginal error of a solved plan.
         max_iterations: iterations at the final epsilon.
+        onehot_MT: (M, T) target labels, one-hot; when given, the coupling has a derivative.
 
     Returns:
         The coupling; the target marginal is exact, the source marginal within the error.
@@ -115,10 +119,19 @@ def sinkhorn(
         marginal_error=error,
         n_iterations=iterations + final,
         converged=error <= tolerance,
+        epsilon=epsilon,
+        derivative=_derivative(plan_NM, cost_NM, onehot_MT),
     )
 
 
-def exact(cost_NM: Tensor, a_N: Tensor, b_M: Tensor, thin_NS: Tensor) -> Coupling:
+def exact(
+    cost_NM: Tensor,
+    a_N: Tensor,
+    b_M: Tensor,
+    thin_NS: Tensor,
+    *,
+    onehot_MT: Tensor | None = None,
+) -> Coupling:
     """Solve exact transport (epsilon = 0) with POT's network simplex, on the CPU.
 
     Args:
@@ -126,6 +139,8 @@ def exact(cost_NM: Tensor, a_N: Tensor, b_M: Tensor, thin_NS: Tensor) -> Couplin
         a_N: (N,) source weights, sum 1.
         b_M: (M,) target weights, sum 1.
         thin_NS: (N, S) matrix to multiply the plan with.
+        onehot_MT: (M, T) target labels, one-hot; when given, the coupling has a derivative: that
+            of the plan on the pairs it uses.
 
     Returns:
         The coupling; `converged` is whether the simplex proved its optimum.
@@ -145,6 +160,20 @@ def exact(cost_NM: Tensor, a_N: Tensor, b_M: Tensor, thin_NS: Tensor) -> Couplin
         marginal_error=error,
         n_iterations=0,
         converged=log["warning"] is None,
+        derivative=_derivative(plan_NM, cost_NM, onehot_MT),
+    )
+
+
+def _derivative(plan_NM: Tensor, cost_NM: Tensor, onehot_MT: Tensor | None) -> Derivative | None:
+    if onehot_MT is None:
+        return None
+    paid_NM = plan_NM * cost_NM
+    mass_NT = plan_NM @ onehot_MT
+    return Derivative(
+        mass_NT=mass_NT,
+        cost_N=paid_NM.sum(1),
+        cost_M=paid_NM.sum(0),
+        gradient=partial(solve_adjoint, in_memory(plan_NM), plan_NM.sum(0), onehot_MT, mass_NT),
     )
 
 

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from otce.transport.coupling import Coupling
 from otce.transport.dense import DenseKernel, Products, kernel_buffer
+from otce.transport.derivative import Derivative, solve_adjoint
 from otce.transport.fixed_point import Step, accelerate
 from otce.transport.geometry import Geometry
 from otce.transport.sparse import SparseKernel, entries
@@ -56,6 +57,7 @@ def balanced(
     epsilons: Sequence[float],
     tolerance: float,
     max_iterations: int,
+    onehot_MT: Tensor | None = None,
 ) -> list[Coupling]:
     """Solve the balanced entropic problem at every epsilon, in one warm-started descent.
 
@@ -71,6 +73,8 @@ def balanced(
         epsilons: regularisations in units of the squared distance, positive, at least one.
         tolerance: largest L1 marginal error of a solved plan.
         max_iterations: most passes over the kernel of all pixels for one epsilon.
+        onehot_MT: (M, T) float64 target labels; when given, the coupling at the smallest epsilon
+            has a derivative (the kernels of the others are gone).
 
     Returns:
         One coupling an epsilon, in the given order; the target marginal is exact.
@@ -92,7 +96,8 @@ def balanced(
     descent = _Descent(geometry, stops[0])
     found = {}
     for stop in stops:
-        products, steps = descent.to(stop, thin_NS, tolerance, max_iterations)
+        wanted_MT = onehot_MT if stop == stops[-1] else None
+        products, steps = descent.to(stop, thin_NS, wanted_MT, tolerance, max_iterations)
         found[stop] = Coupling(
             mass_SM=products.mass_SM,
             cost=products.cost * smallest,
@@ -101,6 +106,8 @@ def balanced(
             converged=products.error <= tolerance and math.isfinite(products.cost),
             f_N=products.f_N * smallest,
             g_M=products.g_M * smallest,
+            epsilon=stop * smallest,
+            derivative=descent.derivative(products, wanted_MT, smallest),
         )
     return [found[epsilon / smallest] for epsilon in epsilons]
 
@@ -138,7 +145,12 @@ class _Descent:
         self._buffer: Tensor | None = None
 
     def to(
-        self, stop: float, thin_NS: Tensor, tolerance: float, max_steps: int
+        self,
+        stop: float,
+        thin_NS: Tensor,
+        onehot_MT: Tensor | None,
+        tolerance: float,
+        max_steps: int,
     ) -> tuple[Products, int]:
         """Go down to a temperature; return the products there and the passes taken."""
         taken = 0
@@ -149,11 +161,40 @@ class _Descent:
             if self._is_lost:
                 self._go_carefully(stop)
             elif t == stop:
-                products = self._products(stop, thin_NS)
+                products = self._products(stop, thin_NS, onehot_MT)
                 if products.error <= tolerance or taken >= max_steps:
                     return products, taken
                 # What was left out adds up to more than it may: leave out less.
                 self._sparse, self._slack_nats = None, self._slack_nats + _MORE_SLACK_NATS
+
+    def derivative(
+        self, products: Products, onehot_MT: Tensor | None, unit: float
+    ) -> Derivative | None:
+        """Make a derivative of what was just read off, if that was asked for.
+
+        Args:
+            products: what `to` returned last.
+            onehot_MT: (M, T) target labels that it was given.
+            unit: epsilon that potentials and costs are in units of.
+
+        Returns:
+            The derivative, which keeps the kernel alive.
+        """
+        if products.of_source_NP is None or onehot_MT is None:
+            return None
+        mass_NT = products.of_source_NP[:, :-1]
+        return Derivative(
+            mass_NT=mass_NT,
+            cost_N=products.of_source_NP[:, -1] * unit,
+            cost_M=products.cost_M * unit,
+            gradient=partial(
+                solve_adjoint,
+                partial(self._kernel.reflect, self._w_M),
+                self._geometry.b_M,
+                onehot_MT,
+                mass_NT,
+            ),
+        )
 
     def source_potentials(self, t: float) -> Tensor:
         """Go down to a temperature roughly; return the source potentials there."""
@@ -227,13 +268,13 @@ class _Descent:
             self._buffer = kernel_buffer(geometry, kind)
         return DenseKernel(geometry, self._g_M, t, kind, self._buffer)
 
-    def _products(self, t: float, thin_NS: Tensor) -> Products:
+    def _products(self, t: float, thin_NS: Tensor, onehot_MT: Tensor | None) -> Products:
         """Read the plan off, with an error that counts all pairs."""
         if isinstance(self._kernel, DenseKernel):
-            return self._kernel.products(self._w_M, thin_NS)
+            return self._kernel.products(self._w_M, thin_NS, onehot_MT)
         geometry = self._geometry
         whole = DenseKernel(geometry, self._g_M, t, geometry.work, None)
-        return whole.products(geometry.b_M, thin_NS)
+        return whole.products(geometry.b_M, thin_NS, onehot_MT)
 
 
 def _sinkhorn_map(kernel: DenseKernel | SparseKernel, geometry: Geometry, h_M: Tensor) -> Step:

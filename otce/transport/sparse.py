@@ -149,6 +149,22 @@ class SparseKernel:
         u_N = self._geometry.a_N / (self._kernel_NM @ w_M)
         return Swept(u_N, w_M * (self._kernel_MN @ u_N))
 
+    def reflect(self, w_M: Tensor, v_MQ: Tensor, x_NQ: Tensor) -> tuple[Tensor, Tensor]:
+        """Multiply the plan u K w with v, and its transpose with a^-1 (x - P v).
+
+        Args:
+            w_M: (M,) float64 column scalings.
+            v_MQ: (M, Q) float64.
+            x_NQ: (N, Q) float64.
+
+        Returns:
+            (N, Q) and (M, Q) float64.
+        """
+        sums_N1 = (self._kernel_NM @ w_M)[:, None]
+        u_N1 = self._geometry.a_N[:, None] / sums_N1
+        ahead_NQ = u_N1 * (self._kernel_NM @ (w_M[:, None] * v_MQ))
+        return ahead_NQ, w_M[:, None] * (self._kernel_MN @ ((x_NQ - ahead_NQ) / sums_N1))
+
 
 def _starts(count_N: Tensor) -> Tensor:
     return torch.cat([count_N.new_zeros(1), count_N.cumsum(0)]).int()
