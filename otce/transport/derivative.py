@@ -28,7 +28,10 @@ Gradient = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 _ERROR: Final = 1e-2
 _LEAST_EXCHANGED: Final = 1e-3
-_MOST_STEPS: Final = 50
+_MOST_STEPS: Final = 100
+_STEPS_BACK: Final = 3
+"""Over so many steps the rate is taken by which steps shorten."""
+_SLOWEST: Final = 0.95
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,9 @@ def solve_adjoint(
 
     Returns:
         a lambda and b mu, to a relative error of about 1e-2: what standard errors rest on need
-        not be better. Of groups of classes that exchange less than a thousandth of their mass no
-        readjustment between groups is counted: there no derivative tells of finite changes.
+        not be better (after 100 steps it may be worse). Of groups of classes that exchange less
+        than a thousandth of their mass no readjustment between groups is counted: there no
+        derivative tells of finite changes.
 
     Example:
         >>> plan = torch.tensor([[0.4, 0.1], [0.1, 0.4]], dtype=torch.float64)
@@ -97,15 +101,15 @@ def solve_adjoint(
     column_MQ = column_MQ * (b_M1 / b_M[:, None])
     residual_MQ = classes.solvable(column_MQ - b_M1 * mu_MQ - back_MP[:, :-1], b_M1)
     way_MQ = corrected_MQ = classes.corrected(residual_MQ, b_M1)
-    none_NQ = torch.zeros_like(row_NQ)
+    none_NQ, moves = torch.zeros_like(row_NQ), []
     for _ in range(_MOST_STEPS):
         there_NQ, back_MQ = reflect(way_MQ, none_NQ)
         curved_MQ = b_M1 * way_MQ + back_MQ
         height_Q, slope_Q = (residual_MQ * corrected_MQ).sum(0), (way_MQ * curved_MQ).sum(0)
         step_Q = torch.where(slope_Q > 0, height_Q / slope_Q, 0.0)
         mu_MQ, ahead_NQ = mu_MQ + step_Q * way_MQ, ahead_NQ + step_Q * there_NQ
-        moved_Q, size_Q = _variance(step_Q * way_MQ, b_M1), _variance(mu_MQ, b_M1)
-        if bool((moved_Q <= _ERROR**2 * size_Q).all()):
+        moves.append(_spread(step_Q * way_MQ, b_M1))
+        if bool((_left(moves) <= _ERROR * _spread(mu_MQ, b_M1)).all()):
             break
         residual_MQ = classes.solvable(residual_MQ - step_Q * curved_MQ, b_M1)
         corrected_MQ = classes.corrected(residual_MQ, b_M1)
@@ -114,9 +118,20 @@ def solve_adjoint(
     return row_NQ - ahead_NQ, b_M1 * mu_MQ
 
 
-def _variance(values_MQ: Tensor, weight_M1: Tensor) -> Tensor:
+def _left(moves: list[Tensor]) -> Tensor:
+    """Guess how far the steps to come will go, as a geometric series with the last ones' rate."""
+    last_Q, before_Q = moves[-1], moves[max(len(moves) - 1 - _STEPS_BACK, 0)]
+    back = min(len(moves) - 1, _STEPS_BACK)
+    if not back:
+        return last_Q
+    rate_Q = torch.where(before_Q > 0, last_Q / before_Q, 0.0) ** (1 / back)
+    rate_Q = rate_Q.clamp(max=_SLOWEST)
+    return last_Q * rate_Q / (1 - rate_Q)
+
+
+def _spread(values_MQ: Tensor, weight_M1: Tensor) -> Tensor:
     mean_Q = (weight_M1 * values_MQ).sum(0) / weight_M1.sum()
-    return (weight_M1 * (values_MQ - mean_Q).square()).sum(0)
+    return (weight_M1 * (values_MQ - mean_Q).square()).sum(0).sqrt()
 
 
 class _Classes:
