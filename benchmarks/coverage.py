@@ -1,6 +1,6 @@
 """Whether intervals cover, and whether probabilities are frequencies, where the answer is known.
 
-python benchmarks/coverage.py images [--unlike 0.5] [--plot docs/coverage.png]
+python benchmarks/coverage.py images [SCORE ...] [--unlike 0.5] [--apart] [--plot docs/coverage.png]
 python benchmarks/coverage.py pixels
 """
 
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import cyclopts
 import numpy as np
 import torch
-from drawn_images import MODELS, SCORES, Images, Numbers, images
+from drawn_images import MODELS, SCORES, SHARES, Images, Numbers, images
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
@@ -33,20 +33,33 @@ class Zoo(NamedTuple):
     sides: list[list[Side]]
 
 
-def drawn(generator: np.random.Generator, count: int, unlike: float) -> tuple[list[Images], Images]:
+class Setting(NamedTuple):
+    """How data sets are drawn and scored."""
+
+    unlike: float
+    apart: bool
+    pixels: int
+    draws: int
+
+
+def drawn(
+    generator: np.random.Generator, count: int, setting: Setting
+) -> tuple[list[Images], Images]:
     """Draw two source data sets and a target."""
-    sources = [images(generator, count, unlike, offset) for offset in (0.0, 0.1)]
-    return sources, images(generator, count, unlike, 0.3)
+    shares = SHARES[::-1] if setting.apart else SHARES
+    sources = [images(generator, count, setting.unlike, offset, shares) for offset in (0.0, 0.1)]
+    return sources, images(generator, count, setting.unlike, 0.3, SHARES)
 
 
-def scored(
-    name: str, generator: np.random.Generator, count: int, unlike: float, pixels: int, draws: int
-) -> Zoo:
+def scored(name: str, generator: np.random.Generator, count: int, setting: Setting) -> Zoo:
     """Score all models on drawn data sets, from common pixels."""
-    sources, target = drawn(generator, count, unlike)
+    sources, target = drawn(generator, count, setting)
     chosen = [
-        [generator.choice(len(side.item), pixels, replace=False) for side in (*sources, target)]
-        for _ in range(draws)
+        [
+            generator.choice(len(side.item), setting.pixels, replace=False)
+            for side in (*sources, target)
+        ]
+        for _ in range(setting.draws)
     ]
     means, sides = [], []
     for model, (*_, which) in enumerate(MODELS):
@@ -134,8 +147,9 @@ def miscalibration(pairs: Sequence[tuple[float, bool]]) -> float:
 
 @app.command(name="images")
 def of_images(
-    *,
+    *names: str,
     unlike: float = 0.5,
+    apart: bool = False,
     pixels: int = 200,
     draws: int = 3,
     repeats: int = 400,
@@ -144,6 +158,8 @@ def of_images(
     """Cover the mean over data sets of as many images and pixels.
 
     Args:
+        names: scores; by default all.
+        apart: whether the classes' shares on the source side are the target's in reverse.
         unlike: how much images differ; at 1 their class mixes hardly resemble each other.
         pixels: N, a side.
         draws: K.
@@ -155,11 +171,12 @@ def of_images(
     for column in ("difference 95 %", "rank 95 %", "p_beats off", "p_best off"):
         table.add_column(column)
     results: dict[str, list[Held]] = {}
-    for name in SCORES:
+    setting = Setting(unlike, apart, pixels, draws)
+    for name in names or SCORES:
         count = repeats // 4 if name == "otce" else repeats
         for n in COUNTS:
             generator = np.random.default_rng([n, pixels, draws])
-            zoos = [scored(name, generator, n, unlike, pixels, draws) for _ in range(count)]
+            zoos = [scored(name, generator, n, setting) for _ in range(count)]
             found = held(zoos, generator)
             results.setdefault(name, []).append(found)
             off = [f"{miscalibration(pairs):.3f}" for pairs in (found.beats, found.best)]
@@ -211,7 +228,9 @@ def of_pixels(*, unlike: float = 0.5, pixels: int = 200, groups: int = 40) -> No
         for k in (2, 3, 10):
             covers = []
             for _ in range(10):
-                sources, target = drawn(generator, 16, unlike)
+                sources, target = drawn(
+                    generator, 16, Setting(unlike=unlike, apart=False, pixels=pixels, draws=k)
+                )
                 sides = (sources[0], target)
                 values = []
                 for _ in range(k * groups):

@@ -44,11 +44,13 @@ class Images(NamedTuple):
         return (gain * self.latent[pixels] + seen) / DIM**0.5
 
 
-def images(generator: np.random.Generator, count: int, unlike: float, offset: float) -> Images:
+def images(
+    generator: np.random.Generator, count: int, unlike: float, offset: float, shares: Numbers
+) -> Images:
     """Draw images; `unlike` is how much they differ, `offset` moves all features."""
     sizes = generator.integers(150, 800, count)
     item = np.repeat(np.arange(count), sizes)
-    mix = generator.dirichlet(SHARES * 5 / unlike**2, count).cumsum(axis=1)
+    mix = generator.dirichlet(shares * 5 / unlike**2, count).cumsum(axis=1)
     label = (generator.random((len(item), 1)) > mix[item]).sum(axis=1).clip(0, CLASSES - 1)
     shift = 0.4 * unlike * generator.normal(size=(count, DIM)) + offset
     noise = 0.7 * generator.normal(size=(len(item), DIM))
