@@ -6,7 +6,8 @@ The peers are written anew after the public packages, step by step, and compiled
 by an SVD of the features (the paper), by one of F'F (thuml/LogME, which is faster), and with
 residuals of all pixels in every step (tllib.ranking, which compiles that loop); the H-score with
 np.cov twice and a pseudo-inverse; GBC of diagonal Gaussians in pairs; TransRate by slogdet. All
-run in turn in one process; medians are shown. `with influences` is our score and how much every
+run in turn in one process; medians of the CPU time are shown, which on one thread is that of a
+core, whoever else keeps the machine busy. `with influences` is our score and how much every
 pixel moves it, which no peer computes.
 """
 
@@ -185,9 +186,9 @@ def medians(runs: dict[str, Callable[[], float]], repeats: int) -> dict[str, tup
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(repeats):
         for name, run in runs.items():
-            started_s = time.perf_counter()
+            started_s = time.process_time()
             run()
-            seconds[name].append(time.perf_counter() - started_s)
+            seconds[name].append(time.process_time() - started_s)
     return {name: (values[name], statistics.median(seconds[name])) for name in runs}
 
 
