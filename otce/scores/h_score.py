@@ -176,7 +176,8 @@ def _between(
 
     def slope_n() -> Tensor:
         along_nT = x_nD @ v_DT
-        own_n = along_nT.gather(1, index_n[:, None])[:, 0] - along_nT @ share_T
+        # The common mean, too, moves with the weights, but the best v sum to 0 over pixels.
+        own_n = along_nT.gather(1, index_n[:, None])[:, 0]
         kept_T = (1 - a) * spread_T + a * variance_0 * size_T
         return 2 * own_n - kept_T[index_n] - (1 - a) * (along_nT.square() @ share_T)
 

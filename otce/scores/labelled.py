@@ -23,7 +23,7 @@ from otce.scores.pixels import Array, side
 _LARGEST: Final = 1e100
 """Magnitude up to which sums of squares of features stay in the range of float64."""
 
-_ROWS: Final = 2000
+_ROWS: Final = 1000
 """Pixels that are weighted at a time, so that all of them are never copied."""
 
 

@@ -11,7 +11,7 @@ those of the largest evidence. With t = alpha/beta the best beta is n/q, and wha
     q(t) = min_m |y - F m|^2 + t |m|^2,
 
 with sigma_k the eigenvalues of F'F. Its only stationary points are the published fixed points;
-here the largest over t in n * 1e-12 .. n * 1e12 (features scaled to a largest magnitude of 1) is
+here the largest over t in n * 1e-12 .. n * 1e12 (features scaled to a mean square of 1) is
 taken, which public code reaches to about three digits of t, in at most eleven steps, and shifts by
 1e-5 in its denominators. The bounds make perfect features score high instead of infinitely high.
 Features are not centred and the models have no intercept, as published.
@@ -80,7 +80,7 @@ def weighted_logme(features_nD: Tensor, index_n: Tensor, weight_n: Tensor) -> Te
     n_pixels = len(index_n)
     weight_n = weight_n * (n_pixels / weight_n.sum())
     fixed_n = weight_n.detach()
-    x_nD = _largest_is_one(features_nD)
+    x_nD = _mean_square_one(features_nD)
     sums_TD, count_T = class_sums(x_nD, index_n, fixed_n)
     sigma_R1, axes_DR = _spectrum(second_moments(x_nD, fixed_n), n_pixels)
     projection_RT = axes_DR.T @ sums_TD.T
@@ -101,9 +101,12 @@ def weighted_logme(features_nD: Tensor, index_n: Tensor, weight_n: Tensor) -> Te
     return evidence_T.mean() + first_order(weight_n, slope_n)
 
 
-def _largest_is_one(features_nD: Tensor) -> Tensor:
+def _mean_square_one(features_nD: Tensor) -> Tensor:
     largest = features_nD.abs().max()
-    return features_nD / torch.where(largest > 0, largest, 1.0)
+    x_nD = features_nD / torch.where(largest > 0, largest, 1.0)
+    root = torch.linalg.vector_norm(x_nD) / x_nD.numel() ** 0.5
+    x_nD /= torch.where(root > 0, root, 1.0)
+    return x_nD
 
 
 def _spectrum(gram_DD: Tensor, n_pixels: int) -> tuple[Tensor, Tensor]:
@@ -123,6 +126,7 @@ def _best_t(
     q(t) = r + sum_k z_k^2 / sigma_k * t / (t + sigma_k): nothing cancels where t is small.
     """
     explained_RT = projection_RT.square() / sigma_R1
+    # As many axes as pixels explain all; what subtraction leaves would be rounding.
     r_T = (count_T - explained_RT.sum(dim=0)).clamp(min=0) if len(sigma_R1) < n_pixels else 0
     log_t_G = math.log(n_pixels) + torch.linspace(
         -_LARGEST_LOG_T, _LARGEST_LOG_T, _GRID, dtype=torch.float64
