@@ -20,7 +20,7 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
-from otce.scores.labelled import centred, labelled
+from otce.scores.labelled import centred, class_sums, labelled, second_moments
 from otce.scores.pixels import Array
 
 _AXES: Final = 64
@@ -72,24 +72,25 @@ def weighted_gbc(features_nD: Tensor, index_n: Tensor, weight_n: Tensor) -> Tens
 def _principal(features_nD: Tensor) -> Tensor:
     """Turn features onto their principal axes, at most 64 of them."""
     n_pixels, n_dims = features_nD.shape
-    x_nD = centred(features_nD, torch.full((n_pixels,), 1 / n_pixels, dtype=torch.float64))
+    alike_n = torch.full((n_pixels,), 1 / n_pixels, dtype=torch.float64)
+    x_nD = centred(features_nD, alike_n)
     largest = x_nD.abs().max()
-    unit_nD = x_nD / torch.where(largest > 0, largest, 1.0)
+    x_nD /= torch.where(largest > 0, largest, 1.0)
     _, axes_DP = scipy.linalg.eigh(
-        (unit_nD.T @ unit_nD).numpy(), subset_by_index=[max(n_dims - _AXES, 0), n_dims - 1]
+        second_moments(x_nD, alike_n).numpy(),
+        subset_by_index=[max(n_dims - _AXES, 0), n_dims - 1],
     )
-    return x_nD @ torch.from_numpy(axes_DP)
+    return largest * (x_nD @ torch.from_numpy(axes_DP))
 
 
 def _minus_overlap(x_nP: Tensor, index_n: Tensor, weight_n: Tensor) -> Tensor:
-    onehot_nT = torch.nn.functional.one_hot(index_n).double()
-    share_nT = weight_n[:, None] * onehot_nT
-    share_nT = share_nT / share_nT.sum(dim=0)
-    mean_TP = share_nT.T @ x_nP
+    sums_TP, weight_T = class_sums(x_nP, index_n, weight_n)
+    mean_TP = sums_TP / weight_T[:, None]
     # Moments about the class mean, which is a constant here: to first order they do not move
     # with it.
     from_mean_nP = x_nP - mean_TP.detach()[index_n]
-    variance_TP = (share_nT.T @ from_mean_nP.square()).clamp(min=_LEAST_VARIANCE)
+    squares_TP, _ = class_sums(from_mean_nP.square(), index_n, weight_n)
+    variance_TP = (squares_TP / weight_T[:, None]).clamp(min=_LEAST_VARIANCE)
     total = -torch.zeros((), dtype=torch.float64)
     for c in range(len(mean_TP) - 1):
         middle_TP = (variance_TP[c] + variance_TP[c + 1 :]) / 2

@@ -20,7 +20,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from otce.scores.labelled import centred, labelled
+from otce.scores.labelled import centred, class_sums, first_order, labelled, second_moments
 from otce.scores.pixels import Array
 
 _SOLVABLE: Final = 1e-10
@@ -65,10 +65,10 @@ def weighted_h_score(features_nD: Tensor, index_n: Tensor, weight_n: Tensor) -> 
         Scalar, differentiable by `weight_n`.
     """
     share_n = weight_n / weight_n.sum()
-    fixed_n = share_n.detach()
-    x_nD = centred(features_nD, fixed_n) / _or_one(_range(features_nD))
-    covariance_DD = x_nD.T @ (fixed_n[:, None] * x_nD)
+    x_nD = centred(features_nD, share_n.detach())
+    x_nD /= _or_one(_range(x_nD))
     nothing = torch.zeros((), dtype=torch.float64)
+    covariance_DD = second_moments(x_nD, share_n.detach())
     return _between(x_nD, index_n, share_n, covariance_DD, nothing, nothing)
 
 
@@ -112,15 +112,15 @@ def weighted_h_score_shrunk(features_nD: Tensor, index_n: Tensor, weight_n: Tens
         Scalar, differentiable by `weight_n`.
     """
     share_n = weight_n / weight_n.sum()
-    fixed_n = share_n.detach()
-    x_nD = centred(features_nD, fixed_n) / _or_one(_range(features_nD).max())
-    covariance_DD = x_nD.T @ (fixed_n[:, None] * x_nD)
+    x_nD = centred(features_nD, share_n.detach())
+    x_nD /= _or_one(_range(x_nD).max())
+    covariance_DD = second_moments(x_nD, share_n.detach())
     shrinkage, variance = _ledoit_wolf(x_nD, share_n, covariance_DD)
     return _between(x_nD, index_n, share_n, covariance_DD, shrinkage, variance)
 
 
-def _range(features_nD: Tensor) -> Tensor:
-    return features_nD.amax(dim=0) - features_nD.amin(dim=0)
+def _range(x_nD: Tensor) -> Tensor:
+    return x_nD.amax(dim=0) - x_nD.amin(dim=0)
 
 
 def _or_one(scale: Tensor) -> Tensor:
@@ -136,11 +136,13 @@ def _ledoit_wolf(x_nD: Tensor, share_n: Tensor, covariance_DD: Tensor) -> tuple[
     n_pixels, n_dims = x_nD.shape
     # 0 in value: only how the mean moves with the weights.
     shift_D = share_n @ x_nD
-    squared_n = x_nD.square().sum(dim=1) - 2 * (x_nD @ shift_D)
+    squared_n = torch.einsum("nd,nd->n", x_nD, x_nD) - 2 * (x_nD @ shift_D)
     variance = share_n @ squared_n / n_dims
     uneven_DD = covariance_DD - variance.detach() * torch.eye(n_dims, dtype=torch.float64)
-    # |A|^2 = max_B 2 tr(B A) - |B|^2 with the best B, A itself, held fixed.
-    distance = 2 * (share_n @ (x_nD @ uneven_DD * x_nD).sum(dim=1)) - uneven_DD.square().sum()
+    # |A|^2 moves by 2 tr(A dA).
+    distance = uneven_DD.square().sum() + first_order(
+        share_n, lambda: 2 * torch.einsum("nd,nd->n", x_nD @ uneven_DD, x_nD)
+    )
     noise = (share_n @ squared_n.square() - distance - n_dims * variance.square()) / n_pixels
     # A single dimension has a single variance and leaves nothing to shrink.
     if n_dims == 1 or not noise > 0:
@@ -163,19 +165,25 @@ def _between(
     d' C^-1 d = max_v 2 v'd - v'C v for the mean d of every class; the best v is held fixed, so
     that the derivative asks for no more than the features along T directions.
     """
-    onehot_nT = torch.nn.functional.one_hot(index_n).double()
-    fixed_n, a = share_n.detach(), shrinkage.detach()
-    means_DT = x_nD.T @ (fixed_n[:, None] * onehot_nT) / (fixed_n @ onehot_nT)
+    sums_TD, share_T = class_sums(x_nD, index_n, share_n.detach())
+    means_TD = sums_TD / share_T[:, None]
+    a, variance_0 = shrinkage.detach(), variance.detach()
     identity_DD = torch.eye(x_nD.shape[1], dtype=torch.float64)
-    shrunk_DD = (1 - a) * covariance_DD + a * variance.detach() * identity_DD
-    v_DT = _solved(shrunk_DD, means_DT, len(x_nD))
+    shrunk_DD = (1 - a) * covariance_DD + a * variance_0 * identity_DD
+    v_DT = _solved(shrunk_DD, means_TD.T, len(x_nD))
+    spread_T = (v_DT * (covariance_DD @ v_DT)).sum(dim=0)
+    size_T = v_DT.square().sum(dim=0)
 
-    along_nT = x_nD @ v_DT
-    along_nT = along_nT - share_n @ along_nT
-    spread_T = (1 - shrinkage) * (share_n @ along_nT.square())
-    spread_T = spread_T + shrinkage * variance * v_DT.square().sum(dim=0)
-    own_n = along_nT.gather(1, index_n[:, None])[:, 0]
-    return (1 - shrinkage) * (2 * (share_n @ own_n) - share_n @ spread_T[index_n])
+    def slope_n() -> Tensor:
+        along_nT = x_nD @ v_DT
+        # The common mean, too, moves with the weights, but the best v sum to 0 over pixels.
+        own_n = along_nT.gather(1, index_n[:, None])[:, 0]
+        kept_T = (1 - a) * spread_T + a * variance_0 * size_T
+        return 2 * own_n - kept_T[index_n] - (1 - a) * (along_nT.square() @ share_T)
+
+    reached = share_T @ (means_TD.T * v_DT).sum(dim=0)
+    kept = (1 - shrinkage) * (share_T @ spread_T) + shrinkage * variance * (share_T @ size_T)
+    return (1 - shrinkage) * (2 * reached - kept + first_order(share_n, slope_n))
 
 
 def _solved(matrix_DD: Tensor, right_DT: Tensor, n_pixels: int) -> Tensor:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from otce.errors import DataError
-from otce.scores.labelled import centred, labelled
+from otce.scores.labelled import centred, first_order, labelled, second_moments
 from otce.scores.pixels import Array
 
 _DISTORTION: Final = 1e-4
@@ -71,7 +71,7 @@ def weighted_transrate(features_nD: Tensor, index_n: Tensor, weight_n: Tensor) -
     """
     share_n = weight_n / weight_n.sum()
     x_nD = centred(features_nD, share_n.detach())
-    variance = float(share_n.detach() @ x_nD.square().sum(dim=1))
+    variance = float(share_n.detach() @ torch.einsum("nd,nd->n", x_nD, x_nD))
     if variance > _LARGEST_VARIANCE:
         raise DataError(
             f"the variances of the target features sum to {variance:.3g}, beside which a "
@@ -95,22 +95,23 @@ def _rate(x_nD: Tensor, share_n: Tensor, shift_D: Tensor) -> Tensor:
     log det A moves by tr(A^-1 dA); A^-1 is that of the given shares. Both are taken in the smaller
     of the two spaces: A is D x D, and I + X X' / e of weighted rows X is n x n.
     """
-    fixed_n = share_n.detach()
-    rows_nD = (fixed_n / _DISTORTION).sqrt()[:, None] * x_nD
-    # A^-1 x_i, and from it the weighted sum that the shift meets.
-    if len(rows_nD) < rows_nD.shape[1]:
+    fixed_n = share_n.detach() / _DISTORTION
+    if x_nD.shape[0] < x_nD.shape[1]:
+        rows_nD = fixed_n.sqrt()[:, None] * x_nD
         factor = _factor(rows_nD @ rows_nD.T)
-        inverse_nn = torch.cholesky_inverse(factor)
-        moved_n = (1 - inverse_nn.diagonal()) / fixed_n
-        pull_D = rows_nD.T @ (inverse_nn @ (fixed_n / _DISTORTION).sqrt())
+        pull_D = rows_nD.T @ torch.cholesky_solve(fixed_n.sqrt()[:, None], factor)[:, 0]
     else:
-        factor = _factor(rows_nD.T @ rows_nD)
-        whitened_Dn = torch.linalg.solve_triangular(factor, x_nD.T, upper=False)
-        moved_n = whitened_Dn.square().sum(dim=0) / _DISTORTION
-        mean_D1 = (fixed_n @ x_nD)[:, None]
-        pull_D = torch.cholesky_solve(mean_D1, factor)[:, 0] / _DISTORTION
-    first_order = (share_n @ moved_n) / 2 - shift_D @ pull_D
-    return factor.diagonal().log().sum() + first_order - first_order.detach()
+        factor = _factor(second_moments(x_nD, fixed_n))
+        pull_D = torch.cholesky_solve((fixed_n @ x_nD)[:, None], factor)[:, 0]
+
+    def slope_n() -> Tensor:
+        if len(factor) < x_nD.shape[1]:
+            left_n = torch.cholesky_inverse(factor).diagonal()
+            return (1 - left_n) / (2 * _DISTORTION * fixed_n)
+        slope: Tensor = torch.einsum("nd,nd->n", x_nD @ torch.cholesky_inverse(factor), x_nD)
+        return slope / (2 * _DISTORTION)
+
+    return factor.diagonal().log().sum() + first_order(share_n, slope_n) - shift_D @ pull_D
 
 
 def _factor(gram: Tensor) -> Tensor:
