@@ -7,10 +7,17 @@ from typing import Any, TypeVar
 from prefect.futures import PrefectFuture
 
 from flows.progress import Progress
-from flows.sources import Described, kept_sources, over_models, pinned_only, source_side
+from flows.sources import (
+    Described,
+    kept_sources,
+    over_models,
+    pair_name,
+    pinned_only,
+    source_side,
+)
 from otce.config import RunConfig
 from otce.errors import DataError, OtceError
-from otce.identity import Signature, pair_fingerprint
+from otce.identity import Signature
 from otce.store import Store
 from tasks.census import Listed, list_dataset
 from tasks.retry import explained
@@ -207,17 +214,7 @@ def _named(
 ) -> str | OtceError:
     if isinstance(side, OtceError):
         return side
-    if config.score.class_weights == "target_prior" and side.classes != target.classes:
-        return DataError(
-            f"class_weights: target_prior needs equal classes on both sides, but {target_id} has "
-            f"{', '.join(target.classes)} and the source {', '.join(side.classes)}; use other "
-            "weights"
-        )
-    return pair_fingerprint(
-        config,
-        model_id,
-        target_id,
-        model=side,
-        source_digest=side.source_digest,
-        target_digest=target.digest,
-    )
+    try:
+        return pair_name(config, model_id, target_id, side, target.digest, target.classes)
+    except DataError as error:
+        return error
