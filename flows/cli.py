@@ -1,4 +1,4 @@
-"""The command line: `otce run | validate | signature | ls | report`.
+"""The command line: `otce run | validate | signature | map | ls | report`.
 
 Exit codes: 0 all scored, 1 some pairs failed, 2 configuration or usage, 3 store or cluster
 unreachable, 130 interrupted. Heavy libraries are imported by the command that needs them, after its
@@ -116,6 +116,58 @@ def signature(config: str, model: str, file: str, *, overrides: _SET = None) -> 
         highlight=False,
         soft_wrap=True,
     )
+    return OK
+
+
+@app.command(name="map")
+def map_(
+    config: str,
+    model: str,
+    target: str,
+    *,
+    images: Annotated[
+        list[str] | None, Parameter(name="--images", negative=(), consume_multiple=True)
+    ] = None,
+    out: str | None = None,
+    patches: Annotated[bool, Parameter(name="--patches", negative=())] = False,
+    overrides: _SET = None,
+) -> int:
+    """Show where a target transfers and where not: the risk of every pixel of some images.
+
+    Args:
+        config: YAML file, a path or any fsspec URI.
+        model: id of the model.
+        target: id of the target data set.
+        images: ids of target images; the three hardest when left out.
+        out: folder to write to, a path or any fsspec URI; with the run in the store when left out.
+        patches: show the patch-wise map beside it, which takes the source images.
+        overrides: changes to the configuration.
+    """
+    started_s = time.monotonic()
+    console, notes = Console(), Console(stderr=True)
+    notes.print(f"otce map {config}", markup=False, highlight=False)
+    from flows.maps import map_pair  # noqa: PLC0415
+    from flows.progress import Progress  # noqa: PLC0415
+    from flows.show import printable  # noqa: PLC0415
+    from otce.config_file import load_config  # noqa: PLC0415
+
+    run_config = load_config(config, overrides or ())
+    with Progress(notes) as progress:
+        found = map_pair(
+            run_config,
+            model,
+            target,
+            progress,
+            image_ids=images or (),
+            out=out,
+            with_patches=patches,
+        )
+    for row in found.images:
+        mean = "-" if row["mean_nats"] is None else f"{row['mean_nats']:.4f} nats a pixel"
+        line = f"{row['id']}: risk {mean} over {row['scored_px']:,} pixels, {row['name']}.png"
+        console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
+    told = f"OTCE of the first draw {found.otce:.4f} nats, {time.monotonic() - started_s:.0f} s"
+    console.print(f"{told}; maps: {found.folder}", markup=False, highlight=False, soft_wrap=True)
     return OK
 
 

@@ -32,7 +32,7 @@ def export_signature(config: RunConfig, model_id: str, uri: str) -> tuple[Conten
             file cannot be written.
     """
     if model_id not in config.models:
-        raise ConfigError(f"no model is called {model_id!r}{_close(model_id, config.models)}")
+        raise ConfigError(f"no model is called {model_id!r}{close(model_id, config.models)}")
     if (file := config.models[model_id].signature) is not None:
         raise ConfigError(f"model {model_id} takes its source side from {file}; copy that file")
     execution = config.execution
@@ -59,6 +59,16 @@ def export_signature(config: RunConfig, model_id: str, uri: str) -> tuple[Conten
     return contents, len(data)
 
 
-def _close(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=3)
-    return f"; there are {', '.join(close or sorted(known)[:20])}"
+def close(name: str, known: Iterable[str]) -> str:
+    """Name what may have been meant, for an error about an unknown name.
+
+    Args:
+        name: what was asked for.
+        known: what there is.
+
+    Returns:
+        A clause that starts with a semicolon.
+    """
+    known = list(known)
+    alike = difflib.get_close_matches(name, known, n=3)
+    return f"; there are {', '.join(alike or sorted(known)[:20])}"

@@ -7,11 +7,17 @@ from typing import Any, TypeVar
 from prefect.futures import PrefectFuture
 
 from flows.progress import Progress
-from flows.sources import Described, kept_sources, over_models, pinned_only, source_side
+from flows.sources import (
+    Described,
+    kept_sources,
+    over_models,
+    pair_names,
+    pinned_only,
+    source_side,
+)
 from otce.config import RunConfig
 from otce.errors import DataError, OtceError
-from otce.identity import Signature, pair_fingerprint
-from otce.scores.zero_shot import class_map
+from otce.identity import Signature
 from otce.store import Store
 from tasks.census import Listed, list_dataset
 from tasks.retry import explained
@@ -224,48 +230,7 @@ def _named(
 ) -> Names | OtceError:
     if isinstance(side, OtceError):
         return side
-    if config.score.class_weights == "target_prior" and side.classes != target.classes:
-        return DataError(
-            f"class_weights: target_prior needs equal classes on both sides, but {target_id} has "
-            f"{', '.join(target.classes)} and the source {', '.join(side.classes)}; use other "
-            "weights"
-        )
-    return pair_names(config, model_id, target_id, side, target.digest, target.classes)
-
-
-def pair_names(
-    config: RunConfig,
-    model_id: str,
-    target_id: str,
-    side: Signature,
-    target_digest: str,
-    target_classes: tuple[str, ...],
-) -> Names:
-    """Name every metric that a pair can have.
-
-    Args:
-        config: the run.
-        model_id: the model.
-        target_id: the target.
-        side: the model's source side.
-        target_digest: digest of the target.
-        target_classes: its class names.
-
-    Returns:
-        Fingerprints by metric; zero-shot mIoU is left out where class names have less than two
-        in common, because then it means nothing.
-    """
-    has_map = class_map(side.classes, target_classes) is not None
-    return {
-        metric: pair_fingerprint(
-            config,
-            model_id,
-            target_id,
-            model=side,
-            source_digest=side.source_digest,
-            target_digest=target_digest,
-            metric=metric,
-        )
-        for metric in config.metrics
-        if has_map or metric != "zero_shot_miou"
-    }
+    try:
+        return pair_names(config, model_id, target_id, side, target.digest, target.classes)
+    except DataError as error:
+        return error

@@ -6,9 +6,11 @@ from typing import TypeVar
 
 from otce.config import RunConfig
 from otce.datasets import open_dataset
-from otce.errors import ConfigError, ModelError, OtceError
-from otce.identity import Signature, model_signature
+from otce.errors import ConfigError, DataError, ModelError, OtceError
+from otce.identity import Signature, model_signature, pair_fingerprint
 from otce.model_config import ModelConfig
+from otce.recipe import Metric
+from otce.scores.zero_shot import class_map
 from otce.signature import Contents, kept_uris, read_contents, refuse_other
 from otce.store import Store
 from otce.zoo import model_identity
@@ -99,6 +101,53 @@ def source_side(
         where = f"model {model_id}: {chosen.signature}"
         refuse_other(file, wanted, range(config.sampling.repetitions), where)
     return wanted
+
+
+def pair_names(
+    config: RunConfig,
+    model_id: str,
+    target_id: str,
+    side: Signature,
+    target_digest: str,
+    target_classes: tuple[str, ...],
+) -> dict[Metric, str]:
+    """Name every metric that a pair can have.
+
+    Args:
+        config: the run.
+        model_id: the model.
+        target_id: the target.
+        side: the model's source side.
+        target_digest: digest of the target.
+        target_classes: its class names.
+
+    Returns:
+        Fingerprints by metric; zero-shot mIoU is left out where class names have less than two
+        in common, because then it means nothing.
+
+    Raises:
+        DataError: the weights need one label space, and the two sides have two.
+    """
+    if config.score.class_weights == "target_prior" and side.classes != target_classes:
+        raise DataError(
+            f"class_weights: target_prior needs equal classes on both sides, but {target_id} has "
+            f"{', '.join(target_classes)} and the source {', '.join(side.classes)}; use other "
+            "weights"
+        )
+    has_map = class_map(side.classes, target_classes) is not None
+    return {
+        metric: pair_fingerprint(
+            config,
+            model_id,
+            target_id,
+            model=side,
+            source_digest=side.source_digest,
+            target_digest=target_digest,
+            metric=metric,
+        )
+        for metric in config.metrics
+        if has_map or metric != "zero_shot_miou"
+    }
 
 
 def pinned_only(config: RunConfig) -> set[str]:

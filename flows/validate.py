@@ -10,12 +10,13 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from flows.pairs import absent, pair_names
+from flows.pairs import absent
 from flows.show import plain, printable
 from flows.sources import (
     Described,
     kept_sources,
     over_models,
+    pair_names,
     pinned_only,
     source_side,
     with_signatures,

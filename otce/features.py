@@ -71,6 +71,17 @@ def _neighbours(
     return low, np.minimum(low + 1, map_px - 1), inside - low
 
 
+def round_alike() -> None:
+    """Set torch so that features do not depend on a card's taste for rounding.
+
+    Neither TF32, nor which kernel won a race, may change a score.
+    """
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+
+
 def extract(
     model_id: str,
     maps: Maps,

@@ -13,7 +13,7 @@ from otce.config import DatasetConfig, ExecutionConfig
 from otce.datasets import Item, open_dataset
 from otce.draw import Draw
 from otce.errors import ModelError
-from otce.features import extract
+from otce.features import extract, round_alike
 from otce.files import StorageOptions
 from otce.model_config import ModelConfig
 from otce.sampling import Sample
@@ -80,11 +80,7 @@ class FeatureWorker:
         """
         self._model = None
         torch.set_num_threads(threads)
-        # A score must not depend on the card's taste for rounding or on which kernel won a race.
-        torch.backends.cuda.matmul.allow_tf32 = False
-        torch.backends.cudnn.allow_tf32 = False
-        torch.backends.cudnn.benchmark = False
-        torch.backends.cudnn.deterministic = True
+        round_alike()
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self._model = load_model(
             id_,

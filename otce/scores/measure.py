@@ -10,12 +10,13 @@ from torch import Tensor
 
 from otce.draw import Draw
 from otce.errors import DataError, OtceError
-from otce.recipe import FROM_COUPLING, Metric
+from otce.recipe import FROM_COUPLING, ClassWeights, FeatureScaling, Metric
 from otce.scores.cc_fv import weighted_cc_fv
-from otce.scores.coupled import Coupled, measure_pixels
+from otce.scores.coupled import Coupled, couple_and_measure
 from otce.scores.gbc import weighted_gbc
 from otce.scores.h_score import weighted_h_score, weighted_h_score_shrunk
 from otce.scores.influence import Measured, measured
+from otce.scores.jc_otce import label_aware
 from otce.scores.knn import weighted_knn
 from otce.scores.labelled import labelled
 from otce.scores.leep import weighted_leep
@@ -23,6 +24,8 @@ from otce.scores.logme import weighted_logme
 from otce.scores.nce import weighted_nce
 from otce.scores.nleep import weighted_nleep
 from otce.scores.otce import Score
+from otce.scores.otce_full import Coefficients, otce_full
+from otce.scores.pixels import Pixels
 from otce.scores.transrate import weighted_transrate
 from otce.scores.zero_shot import weighted_zero_shot_miou
 
@@ -72,16 +75,12 @@ def measure(
     Returns:
         By metric what it says, or why it says nothing.
     """
-
-    @cache
-    def coupled(settings: frozenset[tuple[str, Any]]) -> Coupled:
-        return measure_pixels(*source[:2], *target[:2], **dict(settings), device="cpu")
-
+    couple = _Couplings(source, target)
     found: dict[Metric, Reading | OtceError] = {}
     for metric, recipe in recipes.items():
         try:
             if metric in FROM_COUPLING:
-                found[metric] = _of_coupling(metric, recipe, coupled)
+                found[metric] = couple.reading(metric, dict(recipe))
             else:
                 weighted = _weighted(metric, target, class_map)
                 found[metric] = Reading(measured(weighted, len(target.labels)))
@@ -90,22 +89,54 @@ def measure(
     return found
 
 
-def _of_coupling(
-    metric: Metric,
-    recipe: Mapping[str, Any],
-    coupled: Callable[[frozenset[tuple[str, Any]]], Coupled],
-) -> Reading:
-    """Read a metric off a coupling that others may share."""
-    own = {"full", "epsilon_curve"}
-    found = coupled(frozenset((name, value) for name, value in recipe.items() if name not in own))
-    match metric:
-        case "normalized":
-            return Reading(found.normalized, found.score)
-        case "wasserstein":
-            return Reading(found.wasserstein, found.score)
-        case "otce_full":
-            return Reading(otce_full_of(found, recipe["full"]), found.score)
-    return Reading(found.otce, found.score)
+class _Couplings:
+    """Couplings of a draw, each made once for all metrics that are read off it."""
+
+    def __init__(self, source: Draw, target: Draw) -> None:
+        self._sides = *source[:2], *target[:2]
+        self._pixels = cache(self._weighed)
+        self._coupled = cache(self._measured)
+
+    def reading(self, metric: Metric, recipe: dict[str, Any]) -> Reading:
+        recipe.pop("epsilon_curve", None)
+        full = recipe.pop("full", None)
+        found = self._coupled(metric == "jc_otce", frozenset(recipe.items()))
+        match metric:
+            case "normalized":
+                return Reading(found.normalized, found.score)
+            case "wasserstein":
+                return Reading(found.wasserstein, found.score)
+            case "otce_full":
+                return Reading(_full(found, dict(full)), found.score)
+        return Reading(found.otce, found.score)
+
+    def _measured(self, is_label_aware: bool, recipe: frozenset[tuple[str, Any]]) -> Coupled:  # noqa: FBT001
+        settings = dict(recipe)
+        kept = settings.pop("feature_scaling"), settings.pop("class_weights")
+        pixels = self._pixels(*kept)
+        return couple_and_measure(label_aware(pixels) if is_label_aware else pixels, **settings)
+
+    def _weighed(self, feature_scaling: FeatureScaling, class_weights: ClassWeights) -> Pixels:
+        return Pixels.of(
+            *self._sides,
+            feature_scaling=feature_scaling,
+            class_weights=class_weights,
+            device="cpu",
+        )
+
+
+def _full(found: Coupled, coefficients: dict[str, float]) -> Measured:
+    """Take OTCE with its domain term, and its influences, which are as linear as it is."""
+    chosen = Coefficients(*(coefficients[name] for name in ("domain", "task", "bias")))
+    terms = found.wasserstein, found.otce
+    value = otce_full(
+        chosen, wasserstein=0.0 - terms[0].value, conditional_entropy=0.0 - terms[1].value
+    )
+    target, source = (
+        -(chosen.domain * getattr(terms[0], side) + chosen.task * getattr(terms[1], side))
+        for side in ("target_influence", "source_influence")
+    )
+    return Measured(value, target, source)
 
 
 def _weighted(metric: Metric, target: Draw, class_map: tuple[int, ...] | None) -> _Weighted:

@@ -34,15 +34,15 @@ class Coefficients:
         domain: lambda_1, accuracy per unit of the transport cost; expected below 0.
         task: lambda_2, accuracy per nat of conditional entropy; expected below 0.
         bias: accuracy where both terms are 0.
-        n_pairs: auxiliary pairs it was fitted on.
-        residual: root mean square of what it leaves of their accuracies.
+        n_pairs: auxiliary pairs it was fitted on; None where it was given.
+        residual: root mean square of what it leaves of their accuracies; None where it was given.
     """
 
     domain: float
     task: float
     bias: float
-    n_pairs: int
-    residual: float
+    n_pairs: int | None = None
+    residual: float | None = None
 
 
 def fit(
@@ -118,7 +118,7 @@ def otce_full(
         DataError: a term that is negative (a score instead of a cost) or not finite.
 
     Example:
-        >>> coefficients = Coefficients(-0.1, -1.0, 1.0, n_pairs=4, residual=0.0)
+        >>> coefficients = Coefficients(-0.1, -1.0, 1.0)
         >>> otce_full(coefficients, wasserstein=2.5, conditional_entropy=0.5)
         0.25
     """

@@ -123,8 +123,9 @@ def _gradient(
 ) -> tuple[Tensor, Tensor]:
     """Differentiate sums of P Q, exactly, in one pass.
 
-    With changes alpha of log a (in the bias) and beta of log b, dP_ij = P_ij (alpha_i + beta_j - (sum_k P_kj
-    alpha_k) / b_j). So the gradients are R - P (r / b) and r; R and r are row and column sums.
+    With changes alpha of log a (in the bias) and beta of log b, dP_ij = P_ij (alpha_i + beta_j -
+    (sum_k P_kj alpha_k) / b_j). So the gradients are R - P (r / b) and r; R and r are row and
+    column sums.
     """
     shares_MQ = column_MQ / geometry.a_N[:, None]
     ones_N = bias_N.new_ones(len(bias_N)).to(geometry.work)
