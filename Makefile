@@ -37,6 +37,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/growth.py relaxed
 	$(BIN)/python benchmarks/signatures.py
 	$(BIN)/python benchmarks/images_per_second.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/metrics.py
 
 clean:
 	rm -rf $(VENV) otce-store .mypy_cache .ruff_cache .pytest_cache .hypothesis
