@@ -39,6 +39,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/coverage.py pixels
 	$(BIN)/python benchmarks/signatures.py
 	$(BIN)/python benchmarks/images_per_second.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/metrics.py
 
 clean:
 	rm -rf $(VENV) otce-store .mypy_cache .ruff_cache .pytest_cache .hypothesis
