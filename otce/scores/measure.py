@@ -127,7 +127,7 @@ class _Couplings:
 
 def _full(found: Coupled, coefficients: dict[str, float]) -> Measured:
     """Take OTCE with its domain term, and its influences, which are as linear as it is."""
-    chosen = Coefficients(*(coefficients[name] for name in ("domain", "task", "bias")))
+    chosen = Coefficients(coefficients["domain"], coefficients["task"], coefficients["bias"])
     terms = found.wasserstein, found.otce
     value = otce_full(
         chosen, wasserstein=0.0 - terms[0].value, conditional_entropy=0.0 - terms[1].value
