@@ -52,6 +52,14 @@ SAMPLES: Final = _schema(
     _column("label", _INT, "class id of the pixel"),
 )
 
+_PART: Final = pa.struct(
+    [
+        pa.field("cut", _TEXT),
+        pa.field("key", _INT),
+        pa.field("share", _NUMBER),
+        pa.field("risk", _NUMBER),
+    ]
+)
 _SCORE_COLUMNS: Final = (
     _column("pair_fingerprint", _TEXT, "fingerprint of everything that can change these numbers"),
     _column("score_version", _INT, "version of the definition of the score"),
@@ -148,6 +156,12 @@ PAIR: Final = _schema(
         unit="of the metric",
         later=_LATER,
     ),
+    _column(
+        "parts",
+        pa.list_(_PART),
+        "what parts of the target pixels cost, mean of the draws; in the first row of otce only",
+        later=_LATER,
+    ),
 )
 """One metric of one (model, target) pair: a row per repetition."""
 
@@ -231,6 +245,25 @@ JOINTS: Final = _schema(
     _column("metric", _TEXT, "the score whose coupling it is of", later=_LATER),
 )
 """The label correspondence of every pair and repetition, long."""
+
+RISKS: Final = _schema(
+    "risks",
+    _column("pair_fingerprint", _TEXT, "fingerprint of everything that can change these numbers"),
+    _column("source_model", _TEXT, "id of the source model"),
+    _column("target_dataset", _TEXT, "id of the target data set"),
+    _column("cut", _TEXT, "how pixels are parted: class, image, boundary or frequency"),
+    _column("key", _INT, "class id; position of the image; 0 for the first part of the others"),
+    _column("name", _TEXT, "name of the class, id of the image, or what the part is called"),
+    _column("share", _NUMBER, "share of the drawn target pixels; sums to 1 over a pair's cut"),
+    _column(
+        "risk",
+        _NUMBER,
+        "the part's share of H(Y_t | Y_s); sums to minus the mean otce over a pair's cut",
+        unit="nats",
+        direction="lower",
+    ),
+)
+"""What costs a pair its score, by class, image, boundary and frequency of the class; long."""
 
 FAILURES: Final = _schema(
     "failures",
