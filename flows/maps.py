@@ -13,7 +13,7 @@ import numpy as np
 from flows.draws import FirstDraw, first_draw, open_source, reader
 from flows.export import close
 from flows.progress import Progress
-from otce.boundary import RADIUS_PX, boundaries
+from otce.boundary import RADIUS_PX
 from otce.config import RunConfig
 from otce.correspondence import averaged
 from otce.errors import ConfigError, DataError
@@ -243,8 +243,6 @@ def _source_pool(found: FirstDraw, model_id: str, progress: Progress) -> PlacedP
 
 def _description(found: FirstDraw, draw: CoupledDraw, hardest: Sequence[Part]) -> dict[str, Any]:
     score, side, config = draw.score, found.side, found.config
-    digests = [label for _, label in found.target.digests]
-    is_boundary = boundaries(found.target.dataset, found.sample, label_digests=digests)
     risk_M, labels = score.pixel_risk, found.sample.label
     items = found.target.dataset.items
     return {
@@ -269,7 +267,7 @@ def _description(found: FirstDraw, draw: CoupledDraw, hardest: Sequence[Part]) -
         "classes": _classes(found, draw),
         "hardest_images": [asdict(p) | {"id": items[int(p.key)].id} for p in hardest[:_LISTED]],
         "boundary_radius_px": RADIUS_PX,
-        "boundary": [asdict(part) for part in by_boundary(risk_M, is_boundary)],
+        "boundary": [asdict(part) for part in by_boundary(risk_M, found.sample.boundary)],
         "frequency": [asdict(part) for part in by_frequency(risk_M, labels)],
     }
 

@@ -111,6 +111,7 @@ def rank_zoo(config_uri: str, overrides: list[str] | None = None) -> RunOutcome:
         failures=failures,
         source_classes={id_: side.classes for id_, side in found.sides.items()},
         target_classes={id_: data.classes for id_, data in found.listed.items()},
+        target_items={id_: [i.id for i in data.items] for id_, data in found.listed.items()},
         manifest=manifest(config, found.listed, censuses, found.sides, counts, started),
         config_yaml=yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
     )

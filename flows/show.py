@@ -1,6 +1,7 @@
 """Tables on the terminal: the ranking, the runs of a store, failures."""
 
 from collections.abc import Iterable, Mapping
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 _MOST_FAILURES = 12
 _FIRST = "otce"
 _SURE = 0.95
+_MOST_BEST = 3
 
 
 def printable(text: object) -> str:
@@ -49,37 +51,57 @@ def plain(text: object) -> str:
 
 
 def show_ranking(console: Console, summary: "pa.Table") -> None:
-    """Print one ranking a target, by OTCE, with the ranks that other metrics give beside it.
+    """Print one ranking a target, by OTCE, and below it what other metrics would choose.
 
     Args:
         console: where to.
         summary: `otce.tables.SUMMARY`.
     """
     rows = summary.to_pylist()
-    others = [m for m in dict.fromkeys(row["metric"] for row in rows) if m != _FIRST]
     for target in dict.fromkeys(row["target_dataset"] for row in rows):
         mine = [row for row in rows if row["target_dataset"] == target]
-        ranks = {(row["source_model"], row["metric"]): row["rank"] for row in mine}
-        table = Table(
-            title=f"target {plain(target)}", title_justify="left", title_style="bold", box=SIMPLE
-        )
+        table = _table(f"target {plain(target)}")
         table.add_column("rank", justify="right")
         table.add_column("source model", no_wrap=True)
         for name in ("OTCE ↑ nats", "± stderr", "normalized ↑"):
             table.add_column(name, justify="right", no_wrap=True)
-        for metric in others:
-            table.add_column(plain(metric).replace("_", "\n"), justify="right")
         table.add_column("note", no_wrap=True)
         first = [row for row in mine if row["metric"] == _FIRST]
         for row in first:
-            by_others = [_rank(ranks.get((row["source_model"], metric))) for metric in others]
-            rank, *cells, note = _ranking_cells(row)
-            table.add_row(rank, *cells, *by_others, note)
+            table.add_row(*_ranking_cells(row))
         console.print(table)
-        if others:
-            console.print("right of normalized: ranks by other metrics", highlight=False)
         if (advice := _advice(first)) is not None:
             console.print(advice, markup=False, highlight=False, soft_wrap=True)
+        if len(first) < len(mine):
+            console.print(_other_metrics(mine))
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", title_style="bold", box=SIMPLE)
+
+
+def _other_metrics(rows: list[dict[str, Any]]) -> Table:
+    """Say for every other metric which models it puts first, and how far it agrees with OTCE."""
+    from otce.agreement import agreement  # noqa: PLC0415
+
+    table = _table("other metrics")
+    table.add_column("metric", no_wrap=True)
+    table.add_column("agreement", justify="right", no_wrap=True)
+    table.add_column("first models")
+    metrics, tau = agreement(rows)
+    for metric in metrics:
+        if metric == _FIRST:
+            continue
+        ranked = [r for r in rows if r["metric"] == metric and r["rank"] is not None]
+        best = sorted(ranked, key=lambda row: -row["mean"])[:_MOST_BEST]
+        agreed = tau[metrics.index(metric), metrics.index(_FIRST)]
+        table.add_row(
+            plain(metric),
+            f"{agreed:.2f}" if isfinite(agreed) else "-",
+            ", ".join(plain(row["source_model"]) for row in best),
+        )
+    table.caption = "agreement: Kendall's tau with OTCE over the models"
+    return table
 
 
 def show_failures(console: Console, failures: Iterable[Mapping[str, Any]]) -> None:
@@ -158,8 +180,8 @@ def _advice(rows: list[dict[str, Any]]) -> str | None:
     models = ", ".join(printable(row["source_model"]).replace("\n", "") for row in chosen)
     probability = chosen[-1]["p_best_so_far"]
     if len(chosen) == 1:
-        return f"{models} has the best score with probability {probability:.2f}"
+        return f"{models} is truly the best with probability {probability:.2f}"
     return (
-        f"one of the first {len(chosen)} has the best score with probability {probability:.2f}: "
+        f"one of the first {len(chosen)} is truly the best with probability {probability:.2f}: "
         f"{models}"
     )

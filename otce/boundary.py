@@ -1,15 +1,10 @@
-"""Which drawn pixels lie near another label: computed at drawn pixels, from their masks."""
+"""Which drawn pixels lie near another label: computed at drawn pixels, from their mask."""
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-
-from otce.datasets import Dataset
-from otce.sampling import Sample
 
 RADIUS_PX: Final = 2
 
@@ -50,39 +45,4 @@ def near_boundary(
         other = class_ids[np.clip(y_px + dy, 0, bottom), np.clip(x_px + dx, 0, right)]
         found |= (other >= 0) & (other != label)
     found &= label >= 0
-    return found
-
-
-def boundaries(
-    dataset: Dataset,
-    sample: Sample,
-    *,
-    radius_px: int = RADIUS_PX,
-    label_digests: Sequence[str] | None = None,
-) -> NDArray[np.bool_]:
-    """Say which drawn pixels of a data set lie near another label.
-
-    Args:
-        dataset: the data set; the masks of images with drawn pixels are read once each.
-        sample: drawn pixels.
-        radius_px: see `near_boundary`.
-        label_digests: (all items,) what the masks must still be; none: not checked.
-
-    Returns:
-        (P,) True at boundaries, in the order of the sample.
-
-    Raises:
-        DataError: a mask is corrupt or changed.
-        StoreError: a mask cannot be read.
-    """
-    found = np.zeros(len(sample.item), np.bool_)
-
-    def look(position: int) -> None:
-        expected = label_digests[position] if label_digests is not None else None
-        class_ids = dataset.label(dataset.items[position], expected)
-        at = np.flatnonzero(sample.item == position)
-        found[at] = near_boundary(class_ids, sample.y_px[at], sample.x_px[at], radius_px=radius_px)
-
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        list(pool.map(look, np.unique(sample.item).tolist()))
     return found

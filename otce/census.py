@@ -5,11 +5,13 @@ Each function works on some items of a data set, so that many workers can share 
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from otce.boundary import near_boundary
 from otce.datasets import Dataset, Item
 from otce.errors import DataError
 from otce.fingerprint import canonical_json, digest
@@ -192,14 +194,15 @@ def concatenated(parts: Iterable[Sample]) -> Sample:
     Returns:
         All of them by repetition, item and pixel.
     """
-    columns = [list(column) for column in zip(*(_columns(part) for part in parts), strict=True)]
-    empty = np.zeros(0, np.int32)
-    joined = Sample(*(np.concatenate(column) for column in columns or [[empty]] * 5))
+    none = np.zeros(0, np.int32)
+    all_ = [Sample(none, none, none, none, none, np.zeros(0, np.bool_)), *parts]
+    joined = Sample(
+        *(
+            np.concatenate([getattr(part, column.name) for part in all_])
+            for column in fields(Sample)
+        )
+    )
     return joined.take(np.argsort(joined.repetition, kind="stable"))
-
-
-def _columns(sample: Sample) -> tuple[NDArray[np.int32], ...]:
-    return sample.repetition, sample.item, sample.y_px, sample.x_px, sample.label
 
 
 def _located(
@@ -220,7 +223,9 @@ def _located(
     y_px, x_px, label = locate(class_ids, np.concatenate(windows))
     sizes = [len(window) for window in windows]
     repetition = np.repeat(np.arange(len(windows), dtype=np.int32), sizes)
-    return Sample(repetition, np.full(len(label), position, np.int32), y_px, x_px, label)
+    item_of_pixel = np.full(len(label), position, np.int32)
+    boundary = near_boundary(class_ids, y_px, x_px)
+    return Sample(repetition, item_of_pixel, y_px, x_px, label, boundary)
 
 
 def _all_or_errors(work: Callable[[Item], _T], items: Sequence[Item]) -> list[_T]:

@@ -4,7 +4,7 @@ Legend: `n` pixels, `D` feature dimensions, `Z` classes of the model's own class
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,8 @@ class Draw(NamedTuple):
     """(n,) position of each pixel's image in its data set."""
     logits: NDArray[np.float32] | None = None
     """(n, Z) what the model predicts there; None where nobody asked for it."""
+    boundary: NDArray[np.bool_] | None = None
+    """(n,) whether another class is near; None where it is not known."""
 
 
 def joined(parts: Sequence[Draw]) -> Draw:
@@ -37,7 +39,8 @@ def joined(parts: Sequence[Draw]) -> Draw:
         >>> joined([part, part]).features.shape
         (4, 1)
     """
-    columns = zip(*((part.features, part.labels, part.items) for part in parts), strict=True)
-    features, labels, items = (np.concatenate(column) for column in columns)
-    logits = [part.logits for part in parts if part.logits is not None]
-    return Draw(features, labels, items, np.concatenate(logits) if logits else None)
+
+    def whole(column: Sequence[Any]) -> Any:
+        return None if column[0] is None else np.concatenate(column)
+
+    return Draw(*map(whole, zip(*parts, strict=True)))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from otce.errors import DataError
 
 FREQUENCIES: Final = ("frequent", "medium", "rare")
+BOUNDARIES: Final = ("boundary", "interior")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ def by_boundary(risk_M: NDArray[np.float64], is_boundary: NDArray[np.bool_]) -> 
         >>> [part.key for part in by_boundary(np.array([0.2, 0.2]), np.array([False, True]))]
         ['boundary', 'interior']
     """
-    return _parts(risk_M, np.where(is_boundary, 0, 1), ["boundary", "interior"])
+    return _parts(risk_M, np.where(is_boundary, 0, 1), BOUNDARIES)
 
 
 def by_frequency(risk_M: NDArray[np.float64], labels: NDArray[Any]) -> tuple[Part, ...]:

@@ -19,6 +19,8 @@ COUNT_VERSION: Final = 1
 """Raised whenever the counted pixels of an equal data set change."""
 SAMPLING_VERSION: Final = 1
 """Raised whenever the drawn pixels of an equal data set change."""
+SAMPLES_VERSION: Final = 2
+"""Raised whenever something else is kept of equal drawn pixels; 2 added boundaries."""
 FEATURE_VERSION: Final = 1
 """Raised, and `SCORE_VERSION` with it, whenever features of equal pixels change."""
 SIGNATURE_VERSION: Final = 2
@@ -158,7 +160,7 @@ def sample_fingerprint(config: RunConfig, dataset_digest: str) -> str:
     return fingerprint(
         {
             "kind": "samples",
-            "version": [SAMPLING_VERSION, SCHEMA_VERSION],
+            "version": [SAMPLING_VERSION, SCHEMA_VERSION, SAMPLES_VERSION],
             "seed": config.seed,
             "sampling": config.sampling,
             "dataset": dataset_digest,
@@ -180,7 +182,7 @@ def heat_sample_fingerprint(config: RunConfig, dataset_digest: str) -> str:
     return fingerprint(
         {
             "kind": "heat samples",
-            "version": [SAMPLING_VERSION, SCHEMA_VERSION],
+            "version": [SAMPLING_VERSION, SCHEMA_VERSION, SAMPLES_VERSION],
             "seed": config.seed,
             "sampling": {n: value for n, value in config.sampling if n != "repetitions"},
             "heats": [sum(race.heats), race.heat_images, race.heat_pixels],

@@ -1,7 +1,7 @@
 """The immutable table of one metric of one pair, from what its repetitions gave."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +10,9 @@ from otce import tables
 from otce.config import RunConfig
 from otce.identity import SCORE_VERSION, Signature, metric_recipe
 from otce.recipe import Metric, preset_name
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Row = dict[str, Any]
 
@@ -60,14 +63,16 @@ def pair_table(
         "target_digest": target_digest,
         "seed": config.seed,
     }
-    full = [common | row | _no_influences() | {"repetition": k} for k, row in enumerate(rows)]
+    full = [common | row | _of_no_draw() | {"repetition": k} for k, row in enumerate(rows)]
     full[0] |= _over_draws("target", rows) | _over_draws("source", rows)
+    full[0] |= {"parts": _parts_over_draws(rows)}
     return tables.table(full, tables.PAIR)
 
 
-def _no_influences() -> Row:
+def _of_no_draw() -> Row:
     sides = ("target", "source")
-    return {f"{side}_{what}": [] for side in sides for what in ("items", "influence")}
+    lists: Row = {f"{side}_{what}": [] for side in sides for what in ("items", "influence")}
+    return lists | {"parts": []}
 
 
 def _over_draws(side: str, rows: Sequence[Row]) -> Row:
@@ -78,3 +83,17 @@ def _over_draws(side: str, rows: Sequence[Row]) -> Row:
     means = np.zeros(len(items))
     np.add.at(means, index, sums / len(rows))
     return {f"{side}_items": items.tolist(), f"{side}_influence": means.tolist()}
+
+
+def _parts_over_draws(rows: Sequence[Row]) -> list[Row]:
+    """Average what parts cost; a part that a draw lacks costs nothing in it."""
+    sums: dict[tuple[str, int], NDArray[np.float64]] = {}
+    for row in rows:
+        for part in row["parts"]:
+            place = sums.setdefault((part["cut"], part["key"]), np.zeros(2))
+            place += (part["share"], part["risk"])
+    return [
+        {"cut": cut, "key": key, "share": float(share), "risk": float(risk)}
+        for (cut, key), total in sorted(sums.items())
+        for share, risk in [total / len(rows)]
+    ]

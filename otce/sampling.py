@@ -35,6 +35,7 @@ class Sample:
         y_px: (P,) int32, row in the label mask.
         x_px: (P,) int32, column in the label mask.
         label: (P,) int32, class id.
+        boundary: (P,) bool, whether another class is near (`otce.boundary.near_boundary`).
     """
 
     repetition: NDArray[np.int32]
@@ -42,6 +43,7 @@ class Sample:
     y_px: NDArray[np.int32]
     x_px: NDArray[np.int32]
     label: NDArray[np.int32]
+    boundary: NDArray[np.bool_]
 
     def take(self, which: NDArray[np.bool_] | NDArray[np.int64]) -> "Sample":
         """Keep or reorder pixels.
@@ -58,6 +60,7 @@ class Sample:
             self.y_px[which],
             self.x_px[which],
             self.label[which],
+            self.boundary[which],
         )
 
 

@@ -50,6 +50,12 @@ SAMPLES: Final = _schema(
     _column("y_px", _INT, "row of the pixel in the label mask, from 0", unit="px"),
     _column("x_px", _INT, "column of the pixel in the label mask, from 0", unit="px"),
     _column("label", _INT, "class id of the pixel"),
+    _column(
+        "boundary",
+        pa.bool_(),
+        "whether a pixel of another class is at most 2 px away",
+        later=_LATER,
+    ),
 )
 
 _PART: Final = pa.struct(

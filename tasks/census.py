@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -156,7 +156,7 @@ def _key(listed: Listed, config: RunConfig) -> str:
 
 
 def _census(listed: Listed, table: pa.Table) -> Census:
-    columns = (table[name].to_numpy() for name in ("repetition", "item", "y_px", "x_px", "label"))
+    columns = (table[column.name].to_numpy(zero_copy_only=False) for column in fields(Sample))
     class_px = json.loads(table.schema.metadata[b"class_px"])
     return Census(listed, tuple(class_px), Sample(*columns))
 
@@ -236,6 +236,7 @@ def _sample_table(parts: list[Sample], listed: Listed, class_px: list[int]) -> p
         drawn.y_px,
         drawn.x_px,
         drawn.label,
+        drawn.boundary,
     ]
     schema = tables.SAMPLES
     metadata = {**schema.metadata, b"class_px": json.dumps(class_px).encode()}

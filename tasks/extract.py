@@ -1,7 +1,7 @@
 """Features of a model's images: shards of items through a `FeatureActor` that holds the model."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -132,7 +132,13 @@ class FeatureWorker:
         return [
             features.shape[1],
             *(
-                Draw(features[at], sample.label[at], items[at], *(map_[at] for map_ in logits))
+                Draw(
+                    features[at],
+                    sample.label[at],
+                    items[at],
+                    logits[0][at] if logits else None,
+                    sample.boundary[at],
+                )
                 for at in masks
             ),
         ]
@@ -287,7 +293,7 @@ def cut(census: Census, items_per_shard: int, repetitions: int) -> list[Shard]:
                 items=tuple(census.listed.items[i] for i in members),
                 positions=members.astype(np.int32),
                 digests=tuple(census.listed.image_digests[i] for i in members),
-                sample=Sample(inside.repetition, local, inside.y_px, inside.x_px, inside.label),
+                sample=replace(inside, item=local),
                 repetitions=repetitions,
             )
         )

@@ -10,6 +10,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from otce import tables
+from otce.explain import BOUNDARIES, FREQUENCIES
 from otce.ranking import summarize
 from otce.store import Store
 
@@ -23,6 +24,7 @@ def publish(
     failures: Sequence[dict[str, Any]],
     source_classes: Mapping[str, Sequence[str]],
     target_classes: Mapping[str, Sequence[str]],
+    target_items: Mapping[str, Sequence[str]],
     manifest: Mapping[str, Any],
     config_yaml: str,
 ) -> pa.Table:
@@ -35,6 +37,7 @@ def publish(
         failures: rows of the failures table.
         source_classes: class names of the source side, by model id.
         target_classes: class names by data set id.
+        target_items: ids of the images by data set id.
         manifest: what the run was.
         config_yaml: the checked configuration as YAML.
 
@@ -52,12 +55,16 @@ def publish(
         "scores": full.select(tables.SCORES.names).cast(tables.SCORES),
         "summary": summarize(full),
         "joints": _joints(full, source_classes, target_classes),
+        "risks": _risks(full, target_classes, target_items),
         "failures": _failures(failures),
     }
     for name, table in found.items():
         store.put_table(f"runs/{run_id}/{name}.parquet", table)
     store.put(f"runs/{run_id}/config.yaml", config_yaml.encode())
-    store.put(f"runs/{run_id}/report.html", render(manifest=manifest, **found).encode())
+    store.put(
+        f"runs/{run_id}/report.html",
+        render(manifest=manifest, **{n: t for n, t in found.items() if n != "risks"}).encode(),
+    )
     # Last: a run that has a manifest is whole.
     store.put_json(f"runs/{run_id}/manifest.json", manifest)
     return found["summary"]
@@ -105,3 +112,24 @@ def _joints(
             for j, target in enumerate(targets)
         ]
     return tables.table(rows, tables.JOINTS)
+
+
+def _risks(
+    full: pa.Table,
+    target_classes: Mapping[str, Sequence[str]],
+    target_items: Mapping[str, Sequence[str]],
+) -> pa.Table:
+    rows = []
+    for pair in full.filter(pc.equal(full["metric"], "otce")).to_pylist():
+        target = pair["target_dataset"]
+        names = {
+            "class": target_classes[target],
+            "image": target_items[target],
+            "boundary": BOUNDARIES,
+            "frequency": FREQUENCIES,
+        }
+        same = {name: pair[name] for name in tables.RISKS.names[:3]}
+        rows += [
+            same | part | {"name": names[part["cut"]][part["key"]]} for part in pair["parts"] or []
+        ]
+    return tables.table(rows, tables.RISKS)

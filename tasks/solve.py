@@ -10,10 +10,11 @@ import torch
 from otce.config import ScoreConfig
 from otce.draw import Draw, joined
 from otce.errors import OtceError, TransportError
+from otce.explain import BOUNDARIES, FREQUENCIES, by_boundary, by_class, by_frequency, by_image
 from otce.identity import metric_recipe
 from otce.recipe import Metric
 from otce.scores import Score, score_epsilons
-from otce.scores.influence import by_image
+from otce.scores.influence import image_sums
 from otce.scores.measure import Reading, measure
 from tasks.ray_calls import Ref
 
@@ -130,14 +131,39 @@ def _row(metric: Metric, reading: Reading, source: Draw, target: Draw) -> dict[s
         | _by_image("target", measured.target_influence, target)
         | _by_image("source", measured.source_influence, source)
         | _coupling_columns(metric, reading.score)
+        | {"parts": _parts(reading.score, target) if metric == "otce" else []}
     )
 
 
 def _by_image(side: str, influence: Any, draw: Draw) -> dict[str, Any]:
     if influence is None:
         return {f"{side}_items": [], f"{side}_influence": []}
-    items, sums = by_image(influence, draw.items)
+    items, sums = image_sums(influence, draw.items)
     return {f"{side}_items": items.tolist(), f"{side}_influence": sums.tolist()}
+
+
+def _parts(score: Score | None, target: Draw) -> list[dict[str, Any]]:
+    """Cut the target pixels in every way that the report shows; `otce.tables.RISKS` names keys."""
+    if score is None:
+        return []
+    cuts = {
+        "class": by_class(score.pixel_risk, target.labels),
+        "image": by_image(score.pixel_risk, target.items),
+        "frequency": by_frequency(score.pixel_risk, target.labels),
+    }
+    if target.boundary is not None:
+        cuts["boundary"] = by_boundary(score.pixel_risk, target.boundary)
+    words = {"frequency": FREQUENCIES, "boundary": BOUNDARIES}
+    return [
+        {
+            "cut": cut,
+            "key": words[cut].index(part.key) if cut in words else part.key,
+            "share": part.n_px / len(target.labels),
+            "risk": part.lost_nats,
+        }
+        for cut, parts in cuts.items()
+        for part in parts
+    ]
 
 
 _OF_COUPLINGS: Sequence[str] = (

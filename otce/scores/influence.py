@@ -58,7 +58,7 @@ def measured(weighted: Callable[[Tensor], Tensor], pixels: int) -> Measured:
     return Measured(float(value.detach()), influence_M.numpy())
 
 
-def by_image(
+def image_sums(
     influence: NDArray[np.float64], items: NDArray[np.int32]
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """Sum influences over the pixels of each image.
@@ -71,7 +71,7 @@ def by_image(
         Positions of the images that have pixels, ascending, and their influences.
 
     Example:
-        >>> images, sums = by_image(np.array([0.5, -1.0, 0.5]), np.array([7, 3, 7]))
+        >>> images, sums = image_sums(np.array([0.5, -1.0, 0.5]), np.array([7, 3, 7]))
         >>> images.tolist(), sums.tolist()
         ([3, 7], [-1.0, 1.0])
     """

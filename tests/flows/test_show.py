@@ -77,20 +77,22 @@ def ranked(*rows):
     return tables.table([blank | {"tied_with": []} | row for row in rows], tables.SUMMARY)
 
 
-def test_the_ranks_of_other_metrics_stand_beside_the_first(terminal):
-    near = {"source_model": "near", "mean": -0.2, "normalized": 0.9, "total_stderr": 0.0123}
-    far = {"source_model": "far", "mean": -0.7, "normalized": 0.5, "stderr": 0.0456}
+def test_what_other_metrics_choose_stands_below_with_their_agreement(terminal):
+    order = {"otce": "abc", "h_score": "acb"}
     summary = ranked(
-        near | {"metric": "otce", "rank": 1, "p_best_so_far": 0.97},
-        far | {"metric": "otce", "rank": 2, "p_best_so_far": 1.0},
-        far | {"metric": "h_score", "rank": 1},
-        near | {"metric": "h_score", "rank": 2},
+        *(
+            {"source_model": model, "metric": metric, "mean": -k, "rank": k, "normalized": 0.5}
+            | {"stderr": 0.1, "total_stderr": 0.25, "p_best_so_far": 0.97}
+            for metric, models in order.items()
+            for k, model in enumerate(models, 1)
+        )
     )
     show_ranking(terminal, summary)
     lines = [line.split() for line in terminal.file.getvalue().splitlines()]
-    assert ["1", "near", "-0.2000", "0.0123", "0.900", "2"] in lines
-    assert ["2", "far", "-0.7000", "0.0456", "0.500", "1"] in lines
-    assert "near has the best score with probability 0.97" in terminal.file.getvalue()
+    assert ["2", "b", "-2.0000", "0.2500", "0.500"] in lines
+    assert ["h_score", "0.33", "a,", "c,", "b"] in lines
+    assert not any(line[:1] == ["otce"] for line in lines)
+    assert "a is truly the best with probability 0.97" in terminal.file.getvalue()
 
 
 def test_advice_names_as_many_models_as_it_takes(terminal):
@@ -100,5 +102,5 @@ def test_advice_names_as_many_models_as_it_takes(terminal):
         for k, p in enumerate([0.5, 0.96, 1.0])
     ]
     show_ranking(terminal, ranked(*rows))
-    told = "one of the first 2 has the best score with probability 0.96: net-0, net-1"
+    told = "one of the first 2 is truly the best with probability 0.96: net-0, net-1"
     assert told in terminal.file.getvalue()

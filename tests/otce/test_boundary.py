@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otce.boundary import boundaries, near_boundary
+from otce.boundary import RADIUS_PX, near_boundary
 from otce.census import draw_pixels
 from tests.drawn import Patches, masks
 
@@ -59,6 +59,7 @@ def test_drawn_pixels_of_a_data_set_are_told_in_the_order_of_the_sample():
         seed=0,
         digest_of_dataset="ab",
     )
-    found = boundaries(dataset, sample, radius_px=1)
     pixels = zip(sample.item, sample.y_px, sample.x_px, strict=True)
-    assert found.tolist() == [by_hand(labels[item], y, x, 1) for item, y, x in pixels]
+    assert sample.boundary.tolist() == [
+        by_hand(labels[item], y, x, RADIUS_PX) for item, y, x in pixels
+    ]

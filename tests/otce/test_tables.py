@@ -17,7 +17,17 @@ from otce.store import Store, encode_table
 
 SCHEMAS = {
     name: getattr(tables, name)
-    for name in ("COUNTS", "SAMPLES", "PAIR", "SCORES", "SUMMARY", "JOINTS", "FAILURES", "RACE")
+    for name in (
+        "COUNTS",
+        "SAMPLES",
+        "PAIR",
+        "SCORES",
+        "SUMMARY",
+        "JOINTS",
+        "RISKS",
+        "FAILURES",
+        "RACE",
+    )
 }
 SCORE = {
     "pair_fingerprint": "0123456789abcdef0123456789abcdef",
@@ -89,6 +99,14 @@ JOINT = {
     "probability": 1 / 3,
     "metric": "otce",
 }
+RISK = {
+    **{name: SCORE[name] for name in ("pair_fingerprint", "source_model", "target_dataset")},
+    "cut": "class",
+    "key": 18,
+    "name": "vélo",
+    "share": 1 / 3,
+    "risk": 0.1 + 0.2,
+}
 FAILURE = {
     "source_model": "m",
     "target_dataset": "t",
@@ -122,6 +140,7 @@ SAMPLE = {
     "y_px": 1,
     "x_px": 2,
     "label": 7,
+    "boundary": True,
 }
 COUNT = {"dataset_digest": "d" * 64, "item": 0, "item_id": "a/b_0001", "class_px": [0, 2**40]}
 LISTS = {
@@ -132,6 +151,7 @@ LISTS = {
     "target_influence": [0.1 + 0.2, -0.1 - 0.2],
     "source_items": [],
     "source_influence": [],
+    "parts": [{"cut": "class", "key": 3, "share": 1.0, "risk": 0.1 + 0.2}],
 }
 ROWS = {
     "COUNTS": [COUNT, COUNT | {"item": 1, "class_px": [0, 0]}],
@@ -141,6 +161,7 @@ ROWS = {
     "SUMMARY": [SUMMARY, SUMMARY | {"rank": None, "std": None, "tied_with": [], "p_best": None}],
     "JOINTS": [JOINT, JOINT | {"source_class": 1, "probability": 2 / 3}],
     "RACE": [RACE, RACE | {"mean": None, "bound": None, "threshold": None, "decision": "failed"}],
+    "RISKS": [RISK, RISK | {"cut": "image", "key": 0, "risk": 0.0}],
     "FAILURES": [FAILURE, FAILURE | {"repetition": None, "transient": True}],
 }
 
@@ -169,6 +190,8 @@ def plain(kind):
     """An Arrow type without the choice of layout that is every reader's own."""
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         return ("list", plain(kind.value_type))
+    if pa.types.is_struct(kind):
+        return ("struct", *((field.name, plain(field.type)) for field in kind))
     text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
     return "text" if text or pa.types.is_string_view(kind) else str(kind)
 
