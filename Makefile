@@ -37,6 +37,8 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/growth.py relaxed
 	$(BIN)/python benchmarks/signatures.py
 	$(BIN)/python benchmarks/images_per_second.py
+	$(BIN)/python benchmarks/race.py
+	$(BIN)/python benchmarks/race.py --models 500 --simulate
 
 clean:
 	rm -rf $(VENV) otce-store .mypy_cache .ruff_cache .pytest_cache .hypothesis
