@@ -40,6 +40,8 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/signatures.py
 	$(BIN)/python benchmarks/images_per_second.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/metrics.py
+	$(BIN)/python benchmarks/race.py
+	$(BIN)/python benchmarks/race.py --models 500 --simulate
 
 clean:
 	rm -rf $(VENV) otce-store .mypy_cache .ruff_cache .pytest_cache .hypothesis

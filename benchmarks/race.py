@@ -1,7 +1,7 @@
 """What a race saves, and how often it finds the best models of the full run.
 
     python benchmarks/race.py [--models 50] [--seeds 100] [--relaxation source]
-    python benchmarks/race.py --models 500 --simulate
+    python benchmarks/race.py --models 500 --simulate [--computed 20]
 
 A zoo is drawn anew for every seed: models that see the same images, each through features of its
 own, with known separations of the classes. Images differ in their mix of classes and in how they
@@ -15,7 +15,7 @@ is left out; the error of the heats' means counts as a difference between heats 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import fmean
 from typing import Any, Literal
@@ -31,11 +31,10 @@ from otce import score_pixels
 from otce.racing import Phase, Rules, Verdict, race, round_ends
 from otce.sampling import FEWEST_IMAGES, digest_over_images, draw_images, draw_ranks
 
-CLASSES, PIXELS, DIM = 5, 400, 6
+CLASSES, DIM = 5, 6
 IMAGE_PX = 200
 """Labelled pixels of an image."""
-SOURCES, SOURCE_IMAGES, TARGET_IMAGES = 4, 400, 40
-REPETITIONS = 10
+SOURCES, SOURCE_IMAGES, TARGET_IMAGES, REPETITIONS = 4, 400, 40, 10
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,7 @@ class Plan:
         heats: repetitions of each round of heats; none: finals only.
         images: share of the images that a heat sees.
         pixels: share of N that a heat draws.
+        n_pixels: N.
         survivors: fewest models that heats spare.
         top_k: how many models are wanted.
         error: largest chance of losing one of them.
@@ -54,6 +54,7 @@ class Plan:
     heats: tuple[int, ...] = (4, 4)
     images: float = 0.05
     pixels: float = 0.2
+    n_pixels: int = 400
     survivors: int = 6
     top_k: int = 3
     error: float = 0.05
@@ -92,12 +93,12 @@ class Images:
     details: NDArray[np.float64]
     digest: str
 
-    def draw(self, seed: int, repetition: int, plan: Plan | None) -> NDArray[np.int64]:
-        """Draw as a run does, or as a heat does."""
+    def draw(self, seed: int, repetition: int, plan: Plan, *, heat: bool) -> NDArray[np.int64]:
+        """Draw as a heat does, or as a run does."""
         n_images = len(self.looks)
         labelled_px = np.full(n_images, IMAGE_PX)
-        if plan is None:
-            chosen, pixels, key = np.arange(n_images), PIXELS, self.digest
+        if not heat:
+            chosen, pixels, key = np.arange(n_images), plan.n_pixels, self.digest
         else:
             chosen = draw_images(
                 labelled_px,
@@ -106,7 +107,7 @@ class Images:
                 dataset_digest=self.digest,
                 repetition=repetition,
             )
-            pixels = round(plan.pixels * PIXELS)
+            pixels = round(plan.pixels * plan.n_pixels)
             key = digest_over_images(self.digest, plan.images)
         ranks = draw_ranks(
             len(chosen) * IMAGE_PX, pixels, seed=seed, dataset_digest=key, repetition=repetition
@@ -133,8 +134,8 @@ def zoo(n_models: int, seed: int, plan: Plan, relaxation: Literal["none", "sourc
     sources = [images(SOURCE_IMAGES, generator) for _ in range(SOURCES)]
     quality = generator.normal(1.2, 0.3, n_models)
     middles = generator.normal(size=(CLASSES, DIM))
-    draws = [(plan, k) for k in range(sum(plan.heats))] + [(None, k) for k in range(REPETITIONS)]
-    drawn = [[side.draw(seed, k, p) for side in (target, *sources)] for p, k in draws]
+    draws = [(True, k) for k in range(sum(plan.heats))] + [(False, k) for k in range(REPETITIONS)]
+    drawn = [[side.draw(seed, k, plan, heat=h) for side in (target, *sources)] for h, k in draws]
 
     def scores(model: int) -> list[float]:
         own = np.random.default_rng((seed, model))
@@ -251,9 +252,10 @@ def main(
     models: int = 50,
     seeds: int = 100,
     simulate: bool = False,
-    computed: int = 30,
+    computed: int = 20,
     images: float = 0.05,
     pixels: float = 0.2,
+    n_pixels: int = 400,
     relaxation: Literal["none", "source"] = "source",
 ) -> None:
     """Race and print.
@@ -265,10 +267,11 @@ def main(
         computed: zoos of 50 whose models are drawn from then.
         images: share of the images that a heat sees.
         pixels: share of N that a heat draws.
+        n_pixels: N.
         relaxation: of the coupling; `source` is fast, `none` the paper's.
     """
     torch.set_num_threads(1)
-    plan = Plan(images=images, pixels=pixels)
+    plan = Plan(images=images, pixels=pixels, n_pixels=n_pixels)
     if simulate:
         base = [zoo(50, seed, plan, relaxation) for seed in range(computed)]
         zoos = [simulated(base, models, seed) for seed in range(seeds)]
@@ -278,7 +281,7 @@ def main(
     for name in ("transport work, mean (most)", "forward passes, mean", "finalists", "finish"):
         table.add_column(name)
     for heats in ((), plan.heats[:1], plan.heats):
-        tried = Plan(heats, images, pixels)
+        tried = replace(plan, heats=heats)
         rows = [outcome(found, tried) for found in zoos]
         mean = {name: fmean(row[name] for row in rows) for name in rows[0]}
         table.add_row(
