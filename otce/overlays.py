@@ -62,8 +62,9 @@ def overlay(
     if patches is not None:
         spread = _spread(patches.risk_RC, few.shape[:2])
         panels.append(("risk of each patch", _shaded(spread, few, ceiling_nats)))
-    ratio = image.shape[0] / image.shape[1]
-    size = (_PANEL_INCHES * len(panels) + 0.9, _PANEL_INCHES * ratio + 1.0)
+    # However long and thin, a panel stays within a square; what is beside it needs some height.
+    height, width = (_PANEL_INCHES * side / max(few.shape[:2]) for side in few.shape[:2])
+    size = (max(width, 1.5) * len(panels) + 0.9, max(height, 2.0) + 1.0)
     with drawing("map"):
         figure = Figure(figsize=size, dpi=_DPI, layout="constrained")
         axes = figure.subplots(1, len(panels), squeeze=False)[0]
