@@ -36,7 +36,7 @@ ROWS, COLUMNS = 15, 20
 """Patches of 24 x 24 pixels."""
 SOURCE_EVERY_PX, TARGET_EVERY_PX = 6, 2
 
-console = Console(highlight=False, soft_wrap=True)
+console = Console(highlight=False, width=100)
 
 
 @dataclass(frozen=True)

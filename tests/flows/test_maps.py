@@ -83,6 +83,7 @@ def test_images_are_chosen_by_id_and_patches_stand_beside_them(tmp_path):
     path, folder = tiny(tmp_path), tmp_path / "out"
     chosen = ["birch/000004", "birch/000001"]
     arguments = ["map", path, "net-0", "birch", "--patches", "--out", folder]
+    arguments += ["--set", "score.relaxation=source"]
     assert otce(*arguments, "--images", *chosen) == 0
     told = described(folder)
     assert [image["id"] for image in told["images"]] == chosen
