@@ -87,6 +87,7 @@ def map_pair(
     config = found.config
     recipe = metric_recipe("otce", config.score)
     del recipe["epsilon_curve"]
+    pool = _source_pool(found, model_id, progress) if with_patches else None
     progress.say("coupling")
     draw = couple_draw(
         found.source.features,
@@ -104,7 +105,6 @@ def map_pair(
         f"runs/{config.run_id}/maps/{file_name(model_id)}/{file_name(target_id)}",
     )
     store = Store(absolute_uri(out, ".") if out else default, execution.storage_options)
-    pool = _source_pool(found, model_id, progress) if with_patches else None
     progress.expect("maps", len(positions))
     images = []
     for position in positions:
@@ -122,11 +122,11 @@ def file_name(id_: str) -> str:
         id_: any text.
 
     Returns:
-        At most 57 characters more of letters, digits, `.`, `_` and `-`; two ids never share one.
+        At most 64 letters, digits, `.`, `_` and `-`; no two ids share one.
 
     Example:
         >>> file_name("0001TP_006690"), file_name("birch/000003")
-        ('0001TP_006690', 'birch-000003-f2b50bd8')
+        ('0001TP_006690', 'birch-000003-4e2ff75e')
     """
     if _SAFE_NAME.fullmatch(id_):
         return id_

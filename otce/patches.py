@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -127,22 +128,27 @@ def patch_map(
         >>> found.risk_RC.shape, found.mask_RC.tolist()
         ((1, 2), [[True, True]])
     """
-    risk_RC = np.full((rows, columns), np.nan)
-    normalized_RC = risk_RC.copy()
     groups = [_by_patch(side, rows, columns) for side in (source, target)]
-    for patch, (some, others) in enumerate(zip(*groups, strict=True)):
-        if min(len(some), len(others)) < fewest_px:
-            continue
-        score = score_pixels(
-            source.features[some],
-            source.labels[some],
-            target.features[others],
-            target.labels[others],
-            **recipe,
-        )
-        if score.degenerate != "target":
-            place = divmod(patch, columns)
-            risk_RC[place], normalized_RC[place] = -score.otce, score.normalized
+    values_P2 = np.full((rows * columns, 2), np.nan)
+    threads = torch.get_num_threads()
+    # On problems of this size threads cost more than they give.
+    torch.set_num_threads(1)
+    try:
+        for patch, (some, others) in enumerate(zip(*groups, strict=True)):
+            if min(len(some), len(others)) < fewest_px:
+                continue
+            score = score_pixels(
+                source.features[some],
+                source.labels[some],
+                target.features[others],
+                target.labels[others],
+                **recipe,
+            )
+            if score.degenerate != "target":
+                values_P2[patch] = -score.otce, score.normalized
+    finally:
+        torch.set_num_threads(threads)
+    risk_RC, normalized_RC = values_P2.T.reshape(2, rows, columns)
     return PatchMap(risk_RC, normalized_RC, np.isfinite(risk_RC))
 
 

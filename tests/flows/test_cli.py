@@ -58,6 +58,7 @@ def test_options_are_frozen_because_the_configuration_is_where_knobs_belong(tmp_
         "run": {"--set", "--config"},
         "validate": {"--set", "--config"},
         "signature": {"--set", "--config", "--model", "--file"},
+        "map": {"--set", "--config", "--model", "--target", "--images", "--out", "--patches"},
         "ls": {"--store"},
         "report": {"--store", "--run-id"},
     }.items():
