@@ -5,9 +5,9 @@
 
 The first takes draws of a drawn regime (benchmarks/regimes.py) with 40 images a side and 19
 predicted classes. The second is a pair as a run does it on one core: both sides extracted once,
-then every draw; by default the first pair of the demo with N = 10 000. Metrics share one draw, and those of
-one coupling share it; `otce_robust` and `jc_otce` each ask for a coupling of their own. Medians of
-CPU seconds on one thread, all in one process, in turn.
+then every draw; by default the first pair of the demo with N = 10 000. Metrics share one draw,
+and those of one coupling share it; `otce_robust` and `jc_otce` each ask for a coupling of their
+own. Medians of CPU seconds on one thread, all in one process, in turn.
 """
 
 import statistics
