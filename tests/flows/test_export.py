@@ -4,6 +4,7 @@ import numpy as np
 
 from flows.export import export_signature
 from otce.config_file import load_config
+from otce.draw import Draw
 from otce.identity import model_signature
 from otce.readable import open_readable
 from otce.signature import decode, draw_key, encode
@@ -41,7 +42,7 @@ def test_a_source_with_an_item_left_out_is_found_again(tmp_path):
         source_digest=found.digest,
         classes=found.dataset.classes,
     )
-    draw = np.ones((4, 6), np.float32), np.zeros(4, np.int32)
+    draw = Draw(np.ones((4, 6), np.float32), *np.zeros((2, 4), np.int32))
     store.put(draw_key(side, 0), encode(side, {0: draw}))
     contents, _ = export_signature(run, "net-0", str(tmp_path / "net-0.sig"))
     assert contents.signature.source_digest == found.digest

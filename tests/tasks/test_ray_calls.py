@@ -52,6 +52,9 @@ def test_threads_that_wait_in_ray_end_with_it_and_call_it_no_more():
         raise AssertionError
 
 
-def test_a_result_that_is_late_is_refused(ray_plan):
-    with pytest.raises(ray.exceptions.GetTimeoutError, match=r"not done after 0\.1 s"):
+def test_a_result_that_is_late_is_refused():
+    with (
+        cluster(ExecutionConfig(workers=1)),
+        pytest.raises(ray.exceptions.GetTimeoutError, match=r"not done after 0\.1 s"),
+    ):
         result(stay.remote(60), 0.1)
