@@ -8,12 +8,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from otce.advice import worth_tuning
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _MOST_FAILURES = 12
 _FIRST = "otce"
-_SURE = 0.95
 
 
 def printable(text: object) -> str:
@@ -150,11 +151,9 @@ def _rank(rank: int | None) -> str:
 
 def _advice(rows: list[dict[str, Any]]) -> str | None:
     """Say how many of the first models hold the best one almost surely."""
-    ranked = [row for row in rows if row["rank"] is not None]
-    sure = [k for k, row in enumerate(ranked, 1) if (row["p_best_so_far"] or 0) >= _SURE]
-    if not sure or len(ranked) == 1:
+    chosen = worth_tuning(rows)
+    if not chosen:
         return None
-    chosen = ranked[: sure[0]]
     models = ", ".join(printable(row["source_model"]).replace("\n", "") for row in chosen)
     probability = chosen[-1]["p_best_so_far"]
     if len(chosen) == 1:

@@ -25,6 +25,7 @@ def publish(
     target_classes: Mapping[str, Sequence[str]],
     manifest: Mapping[str, Any],
     config_yaml: str,
+    race: pa.Table | None = None,
 ) -> pa.Table:
     """Put the tables, the manifest, the configuration and the report of a run.
 
@@ -37,6 +38,7 @@ def publish(
         target_classes: class names by data set id.
         manifest: what the run was.
         config_yaml: the checked configuration as YAML.
+        race: what a race decided, of schema `otce.tables.RACE`, if there was one.
 
     Returns:
         The summary table.
@@ -54,6 +56,8 @@ def publish(
         "joints": _joints(full, source_classes, target_classes),
         "failures": _failures(failures),
     }
+    if race is not None:
+        found["race"] = race
     for name, table in found.items():
         store.put_table(f"runs/{run_id}/{name}.parquet", table)
     store.put(f"runs/{run_id}/config.yaml", config_yaml.encode())

@@ -75,7 +75,12 @@ def scored(model, target, joint, *, repetitions=2, classes=("road", "grass"), **
         )
         joints += [
             pair
-            | {"source_class": s, "source_class_name": classes[s], "probability": joint[s, t]}
+            | {
+                "metric": "otce",
+                "source_class": s,
+                "source_class_name": classes[s],
+                "probability": joint[s, t],
+            }
             | {"target_class": t, "target_class_name": classes[t]}
             for s in range(2)
             for t in range(2)
@@ -87,6 +92,7 @@ def failure(model, target, **columns):
     return {
         "source_model": model,
         "target_dataset": target,
+        "metric": None,
         "stage": "solve",
         "repetition": None,
         "error_class": "TransportError",
@@ -96,7 +102,38 @@ def failure(model, target, **columns):
     } | columns
 
 
-def page(*pairs, failures=(), **manifest):
+def measured(pair, metric, value, **columns):
+    """Rows of another metric for a pair of `scored`, from its OTCE; no joints."""
+    rows, _ = pair
+    return [
+        row
+        | {"metric": metric, "pair_fingerprint": f"{row['pair_fingerprint']}/{metric}"}
+        | {"value": value(row["otce"]), "otce": None, "normalized": None}
+        | {"target_entropy": None, "n_iter": None, "marginal_error": None}
+        | columns
+        for row in rows
+    ], []
+
+
+UNKNOWN_IMAGES = dict.fromkeys(
+    ("target_items", "target_influence", "source_items", "source_influence")
+)
+SEES_NO_SOURCE = {"source_items": [], "source_influence": []}
+
+
+def risks(pair, cuts):
+    """Rows of RISKS of a pair, from shares and weights of each part by cut."""
+    row = pair[0][0]
+    lost = -sum(r["otce"] for r in pair[0]) / len(pair[0])
+    same = {name: row[name] for name in ("pair_fingerprint", "source_model", "target_dataset")}
+    return [
+        same | {"cut": cut, "key": key, "name": name, "share": share, "risk": lost * weight}
+        for cut, parts in cuts.items()
+        for key, (name, share, weight) in enumerate(parts)
+    ]
+
+
+def page(*pairs, failures=(), risks=None, race=None, overlays=(), **manifest):
     rows = [row for rows, _ in pairs for row in rows]
     return render(
         manifest=manifest,
@@ -104,6 +141,9 @@ def page(*pairs, failures=(), **manifest):
         summary=summarize(tables.table(rows, tables.PAIR)),
         joints=tables.table([row for _, rows in pairs for row in rows], tables.JOINTS),
         failures=tables.table(list(failures), tables.FAILURES),
+        risks=None if risks is None else tables.table(risks, tables.RISKS),
+        race=None if race is None else tables.table(race, tables.RACE),
+        overlays=overlays,
     )
 
 
@@ -116,7 +156,7 @@ def blurred(joint, amount):
     return (1 - amount) * joint + amount * np.outer(joint.sum(1), joint.sum(0))
 
 
-def street_run(models=3, targets=("bay",), repetitions=3, **manifest):
+def street_run(models=3, targets=("bay",), repetitions=3, columns=None, **manifest):
     return page(
         *(
             scored(
@@ -124,6 +164,7 @@ def street_run(models=3, targets=("bay",), repetitions=3, **manifest):
                 target,
                 blurred(CONFUSED, m / (models + 2)),
                 repetitions=repetitions,
+                **(columns or {}),
             )
             for target in targets
             for m in range(models)

@@ -2,17 +2,15 @@
 
 import re
 from html import unescape
-from itertools import pairwise
 
 import matplotlib as mpl
 import pytest
 
-from otce import tables
-from otce.ranking import summarize
-from otce.report import MOST_PLOTTED, ranking_markdown
+from otce.report_metrics import MOST_MODELS
 from tests.drawn_runs import (
     CONFUSED,
     HOSTILE,
+    UNKNOWN_IMAGES,
     Tags,
     blurred,
     failure,
@@ -84,7 +82,7 @@ def test_the_verdict_names_the_model_to_start_with():
         )
     )
     assert re.search(r"For bay, start with unet-avon: OTCE -0\.2\d+ ± 0\.0\d+ nats", text)
-    assert "better than the other model beyond the intervals" in text
+    assert "better than the other model beyond doubt" in text
 
 
 def test_the_verdict_names_ties_and_models_without_a_rank():
@@ -100,8 +98,8 @@ def test_the_verdict_names_ties_and_models_without_a_rank():
     assert "set sampling.pixels to 650 or less" in text.replace("<code>", "").replace("</code>", "")
 
 
-def test_a_single_draw_claims_no_interval():
-    text = text_of(street_run(repetitions=1))
+def test_a_single_draw_of_unknown_images_claims_no_interval():
+    text = text_of(street_run(repetitions=1, columns=UNKNOWN_IMAGES))
     assert "nats (one draw, so no interval); better than the other 2." in text
     assert "with 95 % intervals" not in text
 
@@ -172,7 +170,7 @@ def test_a_run_without_scores_renders():
 def test_sixty_models_are_all_in_the_tables():
     html = street_run(models=60, repetitions=2)
     assert all(f'<th scope="row">model-{number:02d}<' in html for number in range(60))
-    assert f"The first {MOST_PLOTTED} of 60 models" in html
+    assert f"The first {MOST_MODELS} of 60 models" in html
     heights = [int(float(height)) for height in re.findall(r'<svg [^>]*height="([\d.]+)"', html)]
     assert max(heights) < 1800
 
@@ -217,18 +215,3 @@ def test_provenance_is_complete_and_missing_keys_are_left_out():
     for key in manifest:
         rest = {name: value for name, value in manifest.items() if name != key}
         assert "start with <b>unet</b>" in page(scored("unet", "bay", CONFUSED), **rest)
-
-
-def test_markdown_lines_up_and_keeps_ids_apart():
-    scores, _ = scored("a|b`c <i>\nd", "bay", CONFUSED)
-    more, _ = scored("unet", "bay", blurred(CONFUSED, 0.5))
-    written = ranking_markdown(summarize(tables.table(scores + more, tables.PAIR)))
-    lines = written.splitlines()
-    assert lines[0] == "## `bay`: OTCE"
-    assert r"`a\|b'c <i> d`" in lines[4]
-    assert "| 2    | `unet`" in lines[5]
-    assert all(len(first) == len(second) for first, second in pairwise(lines[2:]))
-
-
-def test_markdown_without_scores_says_so():
-    assert ranking_markdown(tables.table([], tables.SUMMARY)) == "No pair was scored.\n"
