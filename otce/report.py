@@ -13,7 +13,7 @@ from jinja2 import ChainableUndefined, Environment, PackageLoader
 
 from otce.curve import SOLVED_NATS
 from otce.plots import NARROW_PX, WIDE_PX, convergence_plot, scientific, shade
-from otce.report_metrics import ABOUT, MOST_MODELS, label, looks_at, position
+from otce.report_metrics import ABOUT, MOST_MODELS, label, looks_at, noise, position
 from otce.report_race import races
 from otce.report_risks import Overlay
 from otce.report_targets import grids, target_sections
@@ -96,6 +96,7 @@ def _environment() -> Environment:
         "command": _command,
         "label": label,
         "looks_at": looks_at,
+        "noise": noise,
         "scientific": scientific,
         "shade": shade,
     }

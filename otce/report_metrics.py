@@ -88,9 +88,15 @@ def looks_at(metric: str) -> str:
     return "predictions" if metric in FROM_PREDICTIONS else "target features"
 
 
-def decimals(rows: Sequence[Mapping[str, Any]]) -> int:
+def noise(row: Mapping[str, Any]) -> float | None:
+    """Give the standard error that covers most: that of images and pixels, where known."""
+    found: float | None = row["stderr"] if row["total_stderr"] is None else row["total_stderr"]
+    return found
+
+
+def decimals(stderrs: Sequence[float | None]) -> int:
     """Choose the digits of a column by its median standard error, from 2 to 5."""
-    known = [row["stderr"] for row in rows if row["stderr"]]
+    known = [stderr for stderr in stderrs if stderr]
     return min(max(-floor(log10(median(known))), 2), 5) if known else 3
 
 
@@ -169,7 +175,7 @@ def _column(metric: str, rows: list[Row], failures: Sequence[Row]) -> Column:
     return Column(
         metric=metric,
         rows={row["source_model"]: row for row in rows},
-        decimals=decimals(rows),
+        decimals=decimals([noise(row) for row in rows]),
         best=None if best is None else best["source_model"],
         failed=frozenset(
             row["source_model"] for row in failures if row["metric"] in (None, metric)

@@ -134,7 +134,7 @@ def target_sections(
                 target=target,
                 label=label(lead),
                 rows=rows,
-                decimals=decimals(rows),
+                decimals=decimals([row["stderr"] for row in rows]),
                 target_entropy=_target_entropy(scores, target, lead),
                 failures=len(lost.get(target, [])),
                 plots=_interval_plots(rows, label(lead), anchor),
@@ -189,7 +189,8 @@ def grids(sections: Sequence[Section], failures: Sequence[Row]) -> list[Grid]:
         if len(columns) > 1 and rows:
             cells = {(row["source_model"], row["target_dataset"]): row for row in rows}
             lost = {(row["source_model"], row["target_dataset"]) for row in failures} - cells.keys()
-            found.append(Grid(name, columns, _best_overall(rows), cells, lost, decimals(rows)))
+            digits = decimals([row["stderr"] for row in rows])
+            found.append(Grid(name, columns, _best_overall(rows), cells, lost, digits))
     return found
 
 

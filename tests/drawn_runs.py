@@ -3,19 +3,21 @@
 import re
 from html import unescape
 from html.parser import HTMLParser
+from typing import get_args
 
 import numpy as np
 
 from otce import tables
 from otce.fingerprint import digest
 from otce.ranking import summarize
+from otce.recipe import FROM_COUPLING, Metric
 from otce.report import render
 
 HOSTILE = (
     "<script>alert(1)</script>",
     '"><img src=x onerror=alert(1)>',
     "</svg></style></title><b onmouseover='x'>",
-    "{{ 7 * 191 }}{% raw %}",
+    "{{ 1009 * 1000003 }}{% raw %}",
     "$\\frac{1}{$ %s & \x0b\x00\n名前",
     "x" * 300,
 )
@@ -185,6 +187,49 @@ def curved(pair, curve, **columns):
     return [row | {"epsilon": 0.1} for row in (first, *others)], joints
 
 
+def whole_run(n_models, targets, *, images=30, **rest):
+    """A page with all metrics and the risks of all cuts."""
+    pairs, parts = [], []
+    for place, target in enumerate(targets):
+        for m in range(n_models):
+            pair = scored(f"model-{m:03d}", target, blurred(CONFUSED, (m + 1) / (n_models + 2)))
+            pairs.append(pair)
+            for n, metric in enumerate(get_args(Metric)[1:], start=1):
+                seen = {} if metric in FROM_COUPLING else SEES_NO_SOURCE
+                tilt = 0.6 * np.sin(m * n + place)
+                pairs.append(measured(pair, metric, lambda otce, t=tilt: 3 * otce + t, **seen))
+            parts += risks(pair, drawn_cuts(images))
+    return page(*pairs, risks=parts, **rest)
+
+
+def drawn_cuts(images):
+    weights = np.arange(1, images + 1) / sum(range(1, images + 1))
+    return {
+        "boundary": [("boundary", 0.2, 0.6), ("interior", 0.8, 0.4)],
+        "frequency": [("frequent", 0.9, 0.3), ("rare", 0.1, 0.7)],
+        "class": [("road", 0.6, 0.5), ("grass", 0.4, 0.5)],
+        "image": [(f"image-{n:03d}", 1 / images, w) for n, w in enumerate(weights.tolist())],
+    }
+
+
+def verdict(number, model, decision, **columns):
+    """A row of RACE for the target bay."""
+    return {
+        "target_dataset": "bay",
+        "metric": "otce",
+        "round": number,
+        "phase": "finals",
+        "source_model": model,
+        "repetitions": 2 * (number + 1),
+        "mean": -0.5,
+        "bound": -0.4,
+        "threshold": -0.3,
+        "decision": decision,
+        "reason": "may be among the best 2",
+        "work": 2.0 * (number + 1),
+    } | columns
+
+
 class Tags(HTMLParser):
     """Collects what a browser would act on."""
 
@@ -198,3 +243,17 @@ class Tags(HTMLParser):
         self.attributes |= {name for name, _ in attrs}
         self.ids += [value for name, value in attrs if name == "id"]
         self.anchors |= {value[1:] for name, value in attrs if name == "href" and value[:1] == "#"}
+
+
+def cells(html, label):
+    """The rows of the table of which a region is labelled, as texts."""
+    region = html[html.index(f'aria-label="{label}"') :]
+    region = region[: region.index("</table>")]
+    rows = re.findall(r"<tr.*?</tr>", region, flags=re.DOTALL)
+    return [
+        [
+            text_of(re.sub(r"<small>", " ", cell)).replace("</small>", "").strip()
+            for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, flags=re.DOTALL)
+        ]
+        for row in rows
+    ]

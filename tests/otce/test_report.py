@@ -14,10 +14,14 @@ from tests.drawn_runs import (
     Tags,
     blurred,
     failure,
+    measured,
     page,
+    risks,
     scored,
     street_run,
     text_of,
+    verdict,
+    whole_run,
 )
 
 
@@ -56,10 +60,14 @@ def test_hostile_texts_are_shown_and_not_obeyed(hostile):
         for number, joint in enumerate((CONFUSED, blurred(CONFUSED, 0.4)))
         for target in (f"t {hostile}", "bay")
     ]
+    pairs += [measured(pair, hostile, lambda otce: 2 * otce) for pair in pairs]
+    part = risks(pairs[0], {"image": [(hostile, 0.5, 0.9)], "boundary": [(hostile, 0.5, 0.9)]})
     about = {"items": 3, "classes": [hostile], "digest": hostile, "notes": [hostile]}
     html = page(
         *pairs,
         failures=[failure(hostile, hostile, message=hostile, error_class=hostile)],
+        risks=part,
+        race=[verdict(0, hostile, "leaves", target_dataset=hostile, reason=hostile)],
         run_id=hostile,
         command=["otce", "run", hostile],
         datasets={hostile: about},
@@ -70,7 +78,7 @@ def test_hostile_texts_are_shown_and_not_obeyed(hostile):
     tags = Tags(html)
     assert not tags.found & {"script", "img", "iframe", "object"}
     assert not {name for name in tags.attributes if name.startswith("on")}
-    assert "1337" not in html
+    assert "1009003027" not in html
     assert unescape(html).count(hostile) > 10
 
 
@@ -215,3 +223,40 @@ def test_provenance_is_complete_and_missing_keys_are_left_out():
     for key in manifest:
         rest = {name: value for name, value in manifest.items() if name != key}
         assert "start with <b>unet</b>" in page(scored("unet", "bay", CONFUSED), **rest)
+
+
+def test_one_section_a_target_however_many_metrics():
+    html = whole_run(4, ["bay", "avon"])
+    assert re.findall(r'<section id="(target-\d+)"', html) == ["target-1", "target-2"]
+    assert html.count('class="verdict"') == 2
+    tags = Tags(html)
+    assert len(tags.ids) == len(set(tags.ids))
+    assert tags.anchors <= set(tags.ids)
+    assert "OTCE on all targets" in html
+    assert "logme on all targets" not in html
+
+
+def test_the_verdict_says_how_many_models_to_fine_tune():
+    near = [scored(f"m-{n}", "bay", blurred(CONFUSED, n / 300)) for n in range(3)]
+    far = scored("far", "bay", blurred(CONFUSED, 0.9))
+    assert re.search(
+        r"Fine-tune these 2: m-0, m-1; one of them has the best OTCE with probability "
+        r"(9\d|> 99) %",
+        text_of(page(*near, far)),
+    )
+    text = text_of(page(scored("best", "bay", CONFUSED), far))
+    assert "Fine-tuning this one is enough: it has the best OTCE with probability > 99 %" in text
+    unknown = text_of(page(*(scored(m, "bay", CONFUSED, **UNKNOWN_IMAGES) for m in "ab")))
+    assert "Fine-tun" not in unknown[: unknown.index("How to read")]
+
+
+def test_the_best_of_a_column_is_marked_once_where_many_are_tied():
+    html = page(
+        *(p for m in "abc" for p in [scored(m, "bay", CONFUSED)]),
+        *(measured(scored(m, "bay", CONFUSED), "nce", lambda otce: otce) for m in "abc"),
+    )
+    assert html.count('class="n best"') == 2
+
+
+def test_a_page_of_sixteen_metrics_stays_small():
+    assert len(whole_run(8, ["bay", "avon"]).encode()) < 1_500_000
