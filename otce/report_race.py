@@ -10,7 +10,7 @@ import pyarrow as pa
 Row = dict[str, Any]
 
 
-class Heat(NamedTuple):
+class RaceRound(NamedTuple):
     """One round of a race."""
 
     number: int
@@ -29,7 +29,7 @@ class Race:
 
     target: str
     metric: str
-    rounds: list[Heat]
+    rounds: list[RaceRound]
     eliminated: list[Row]
     """Rows of the race table of those that left or failed, the last round first."""
     models: int
@@ -79,12 +79,12 @@ def _latest_and_best_first(row: Row) -> tuple[int, float, str]:
     return -row["round"], -mean, row["source_model"]
 
 
-def _rounds(rows: Sequence[Row]) -> list[Heat]:
+def _rounds(rows: Sequence[Row]) -> list[RaceRound]:
     found = []
     for number, members in groupby(rows, key=lambda row: row["round"]):
         own = list(members)
         found.append(
-            Heat(
+            RaceRound(
                 number=number,
                 phase=own[0]["phase"],
                 repetitions=max(row["repetitions"] for row in own),
