@@ -192,6 +192,7 @@ def report(store: str, run_id: str | None = None) -> int:
         store: path or fsspec URI of the store.
         run_id: which run; the newest when left out.
     """
+    from flows.kept_maps import kept_overlays  # noqa: PLC0415
     from flows.show import show_failures, show_ranking  # noqa: PLC0415
     from otce import tables  # noqa: PLC0415
     from otce.files import absolute_uri  # noqa: PLC0415
@@ -212,7 +213,12 @@ def report(store: str, run_id: str | None = None) -> int:
         "failures": tables.FAILURES,
     }
     found = {n: opened.get_table(f"{folder}/{n}.parquet", s) for n, s in schemas.items()}
-    opened.put(f"{folder}/report.html", render(manifest=chosen, **found).encode())
+    # Runs of older versions have no risks, and most have no race.
+    for name, schema in {"risks": tables.RISKS, "race": tables.RACE}.items():
+        if opened.exists(f"{folder}/{name}.parquet"):
+            found[name] = opened.get_table(f"{folder}/{name}.parquet", schema)
+    page = render(manifest=chosen, overlays=kept_overlays(opened, folder), **found)
+    opened.put(f"{folder}/report.html", page.encode())
     show_ranking(console, found["summary"])
     show_failures(console, found["failures"].to_pylist())
     console.print(f"report: {opened.uri}/{folder}/report.html", soft_wrap=True, highlight=False)

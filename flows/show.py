@@ -9,12 +9,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from otce.advice import worth_tuning
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _MOST_FAILURES = 12
 _FIRST = "otce"
-_SURE = 0.95
 _MOST_BEST = 3
 
 
@@ -172,16 +173,15 @@ def _rank(rank: int | None) -> str:
 
 def _advice(rows: list[dict[str, Any]]) -> str | None:
     """Say how many of the first models hold the best one almost surely."""
-    ranked = [row for row in rows if row["rank"] is not None]
-    sure = [k for k, row in enumerate(ranked, 1) if (row["p_best_so_far"] or 0) >= _SURE]
-    if not sure or len(ranked) == 1:
+    chosen = worth_tuning(rows)
+    if not chosen:
         return None
-    chosen = ranked[: sure[0]]
     models = ", ".join(printable(row["source_model"]).replace("\n", "") for row in chosen)
     probability = chosen[-1]["p_best_so_far"]
     if len(chosen) == 1:
-        return f"{models} is truly the best with probability {probability:.2f}"
+        return f"{models} has truly the best OTCE with probability {probability:.2f}"
     return (
-        f"one of the first {len(chosen)} is truly the best with probability {probability:.2f}: "
+        f"one of the first {len(chosen)} has truly the best OTCE with probability "
+        f"{probability:.2f}: "
         f"{models}"
     )

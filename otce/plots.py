@@ -21,12 +21,16 @@ CURVE_PX: Final = 176
 _BEHIND: Final = "#c3c9d2"
 _STEPS = (1, 2, 2.5, 5, 10)
 _SMALLEST_ERROR = 1e-16
+_PIXELS = ("ci95_low", "ci95_high")
+_TOTAL = ("total95_low", "total95_high")
 
 
 def interval_plot(
     rows: Sequence[Mapping[str, Any]], *, metric: str, name: str, width_px: int = WIDE_PX
 ) -> str:
-    """Draw the mean and 95 % interval of every model, the first on top.
+    """Draw the mean and the 95 % intervals of every model, the first on top.
+
+    A thick bar covers drawing pixels, a thin one drawing images as well.
 
     Args:
         rows: rows of a summary table, at least one; those of rank 1 stand out.
@@ -158,7 +162,7 @@ def shade(fraction: float) -> tuple[str, str]:
     """Choose the colours of a heat map's cell.
 
     Args:
-        fraction: 0 (white) to 1 (dark blue); clipped.
+        fraction: -1 (dark red) over 0 (white) to 1 (dark blue); clipped.
 
     Returns:
         Background and text colour, of which the text keeps a contrast of 4.5 and more.
@@ -167,10 +171,11 @@ def shade(fraction: float) -> tuple[str, str]:
         >>> shade(0.0), shade(1.0)
         (('#ffffff', '#000000'), ('#08306b', '#ffffff'))
     """
-    blue = colormaps["Blues"](min(max(fraction, 0.0), 1.0)) if fraction > 0 else (1, 1, 1, 1)
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in blue[:3]]  # noqa: PLR2004
+    scale = colormaps["Blues" if fraction > 0 else "Reds"]
+    color = scale(min(abs(fraction), 1.0)) if fraction else (1, 1, 1, 1)
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in color[:3]]  # noqa: PLR2004
     luminance = sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
-    return str(to_hex(blue)), "#ffffff" if luminance < _DARK else "#000000"
+    return str(to_hex(color)), "#ffffff" if luminance < _DARK else "#000000"
 
 
 _DARK = 0.179
@@ -199,15 +204,16 @@ def scientific(value: float, *, digits: int | None = 1) -> str:
 
 
 def _show_scale(axes: Axes, rows: Sequence[Mapping[str, Any]], *, ticks: int) -> None:
-    ends = [row[end] for row in rows for end in ("ci95_low", "mean", "ci95_high")]
+    ends = [row[end] for row in rows for end in ("mean", *_PIXELS, *_TOTAL)]
     low, high = (limit(end for end in ends if end is not None) for limit in (min, max))
     margin = 0.04 * (high - low) or 0.05
     axes.set_xlim(low - margin, high + margin)
     axes.xaxis.set_major_locator(MaxNLocator(ticks, steps=_STEPS))
     axes.grid(axis="x", color=GRID, linewidth=0.7)
     best = rows[0]
-    if best["rank"] is not None and best["ci95_low"] is not None:
-        axes.axvspan(best["ci95_low"], best["ci95_high"], color=ACCENT, alpha=0.1, linewidth=0)
+    known = [ends for ends in (_TOTAL, _PIXELS) if best[ends[0]] is not None]
+    if best["rank"] is not None and known:
+        axes.axvspan(*(best[end] for end in known[0]), color=ACCENT, alpha=0.1, linewidth=0)
 
 
 def _draw_intervals(axes: Axes, rows: Sequence[Mapping[str, Any]], *, shift: float) -> None:
@@ -217,9 +223,10 @@ def _draw_intervals(axes: Axes, rows: Sequence[Mapping[str, Any]], *, shift: flo
         (UNRANKED, "white", lambda rank: rank is None),
     ):
         meant = [(place + shift, row) for place, row in enumerate(rows) if is_meant(row["rank"])]
-        spread = [(y, row["ci95_low"], row["ci95_high"]) for y, row in meant if row["std"]]
-        if spread:
-            axes.hlines(*zip(*spread, strict=True), color=color, linewidth=2)
+        for (low, high), thickness in ((_TOTAL, 1.4), (_PIXELS, 4.5)):
+            bars = [(y, row[low], row[high]) for y, row in meant if row[low] is not None]
+            if bars:
+                axes.hlines(*zip(*bars, strict=True), color=color, linewidth=thickness)
         means = [row["mean"] for _, row in meant]
         heights = [y for y, _ in meant]
         axes.plot(means, heights, "o", color=color, markerfacecolor=face, markersize=7)

@@ -27,6 +27,7 @@ def publish(
     target_items: Mapping[str, Sequence[str]],
     manifest: Mapping[str, Any],
     config_yaml: str,
+    race: pa.Table | None = None,
 ) -> pa.Table:
     """Put the tables, the manifest, the configuration and the report of a run.
 
@@ -40,6 +41,7 @@ def publish(
         target_items: ids of the images by data set id.
         manifest: what the run was.
         config_yaml: the checked configuration as YAML.
+        race: what a race decided, of schema `otce.tables.RACE`, if there was one.
 
     Returns:
         The summary table.
@@ -58,13 +60,12 @@ def publish(
         "risks": _risks(full, target_classes, target_items),
         "failures": _failures(failures),
     }
+    if race is not None:
+        found["race"] = race
     for name, table in found.items():
         store.put_table(f"runs/{run_id}/{name}.parquet", table)
     store.put(f"runs/{run_id}/config.yaml", config_yaml.encode())
-    store.put(
-        f"runs/{run_id}/report.html",
-        render(manifest=manifest, **{n: t for n, t in found.items() if n != "risks"}).encode(),
-    )
+    store.put(f"runs/{run_id}/report.html", render(manifest=manifest, **found).encode())
     # Last: a run that has a manifest is whole.
     store.put_json(f"runs/{run_id}/manifest.json", manifest)
     return found["summary"]

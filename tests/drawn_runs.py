@@ -3,19 +3,21 @@
 import re
 from html import unescape
 from html.parser import HTMLParser
+from typing import get_args
 
 import numpy as np
 
 from otce import tables
 from otce.fingerprint import digest
 from otce.ranking import summarize
+from otce.recipe import FROM_COUPLING, Metric
 from otce.report import render
 
 HOSTILE = (
     "<script>alert(1)</script>",
     '"><img src=x onerror=alert(1)>',
     "</svg></style></title><b onmouseover='x'>",
-    "{{ 7 * 191 }}{% raw %}",
+    "{{ 1009 * 1000003 }}{% raw %}",
     "$\\frac{1}{$ %s & \x0b\x00\n名前",
     "x" * 300,
 )
@@ -75,7 +77,12 @@ def scored(model, target, joint, *, repetitions=2, classes=("road", "grass"), **
         )
         joints += [
             pair
-            | {"source_class": s, "source_class_name": classes[s], "probability": joint[s, t]}
+            | {
+                "metric": "otce",
+                "source_class": s,
+                "source_class_name": classes[s],
+                "probability": joint[s, t],
+            }
             | {"target_class": t, "target_class_name": classes[t]}
             for s in range(2)
             for t in range(2)
@@ -87,6 +94,7 @@ def failure(model, target, **columns):
     return {
         "source_model": model,
         "target_dataset": target,
+        "metric": None,
         "stage": "solve",
         "repetition": None,
         "error_class": "TransportError",
@@ -96,7 +104,38 @@ def failure(model, target, **columns):
     } | columns
 
 
-def page(*pairs, failures=(), **manifest):
+def measured(pair, metric, value, **columns):
+    """Rows of another metric for a pair of `scored`, from its OTCE; no joints."""
+    rows, _ = pair
+    return [
+        row
+        | {"metric": metric, "pair_fingerprint": f"{row['pair_fingerprint']}/{metric}"}
+        | {"value": value(row["otce"]), "otce": None, "normalized": None}
+        | {"target_entropy": None, "n_iter": None, "marginal_error": None}
+        | columns
+        for row in rows
+    ], []
+
+
+UNKNOWN_IMAGES = dict.fromkeys(
+    ("target_items", "target_influence", "source_items", "source_influence")
+)
+SEES_NO_SOURCE = {"source_items": [], "source_influence": []}
+
+
+def risks(pair, cuts):
+    """Rows of RISKS of a pair, from shares and weights of each part by cut."""
+    row = pair[0][0]
+    lost = -sum(r["otce"] for r in pair[0]) / len(pair[0])
+    same = {name: row[name] for name in ("pair_fingerprint", "source_model", "target_dataset")}
+    return [
+        same | {"cut": cut, "key": key, "name": name, "share": share, "risk": lost * weight}
+        for cut, parts in cuts.items()
+        for key, (name, share, weight) in enumerate(parts)
+    ]
+
+
+def page(*pairs, failures=(), risks=None, race=None, overlays=(), **manifest):
     rows = [row for rows, _ in pairs for row in rows]
     return render(
         manifest=manifest,
@@ -104,6 +143,9 @@ def page(*pairs, failures=(), **manifest):
         summary=summarize(tables.table(rows, tables.PAIR)),
         joints=tables.table([row for _, rows in pairs for row in rows], tables.JOINTS),
         failures=tables.table(list(failures), tables.FAILURES),
+        risks=None if risks is None else tables.table(risks, tables.RISKS),
+        race=None if race is None else tables.table(race, tables.RACE),
+        overlays=overlays,
     )
 
 
@@ -116,7 +158,7 @@ def blurred(joint, amount):
     return (1 - amount) * joint + amount * np.outer(joint.sum(1), joint.sum(0))
 
 
-def street_run(models=3, targets=("bay",), repetitions=3, **manifest):
+def street_run(models=3, targets=("bay",), repetitions=3, columns=None, **manifest):
     return page(
         *(
             scored(
@@ -124,6 +166,7 @@ def street_run(models=3, targets=("bay",), repetitions=3, **manifest):
                 target,
                 blurred(CONFUSED, m / (models + 2)),
                 repetitions=repetitions,
+                **(columns or {}),
             )
             for target in targets
             for m in range(models)
@@ -144,6 +187,49 @@ def curved(pair, curve, **columns):
     return [row | {"epsilon": 0.1} for row in (first, *others)], joints
 
 
+def whole_run(n_models, targets, *, images=30, **rest):
+    """A page with all metrics and the risks of all cuts."""
+    pairs, parts = [], []
+    for place, target in enumerate(targets):
+        for m in range(n_models):
+            pair = scored(f"model-{m:03d}", target, blurred(CONFUSED, (m + 1) / (n_models + 2)))
+            pairs.append(pair)
+            for n, metric in enumerate(get_args(Metric)[1:], start=1):
+                seen = {} if metric in FROM_COUPLING else SEES_NO_SOURCE
+                tilt = 0.6 * np.sin(m * n + place)
+                pairs.append(measured(pair, metric, lambda otce, t=tilt: 3 * otce + t, **seen))
+            parts += risks(pair, drawn_cuts(images))
+    return page(*pairs, risks=parts, **rest)
+
+
+def drawn_cuts(images):
+    weights = np.arange(1, images + 1) / sum(range(1, images + 1))
+    return {
+        "boundary": [("boundary", 0.2, 0.6), ("interior", 0.8, 0.4)],
+        "frequency": [("frequent", 0.9, 0.3), ("rare", 0.1, 0.7)],
+        "class": [("road", 0.6, 0.5), ("grass", 0.4, 0.5)],
+        "image": [(f"image-{n:03d}", 1 / images, w) for n, w in enumerate(weights.tolist())],
+    }
+
+
+def verdict(number, model, decision, **columns):
+    """A row of RACE for the target bay."""
+    return {
+        "target_dataset": "bay",
+        "metric": "otce",
+        "round": number,
+        "phase": "finals",
+        "source_model": model,
+        "repetitions": 2 * (number + 1),
+        "mean": -0.5,
+        "bound": -0.4,
+        "threshold": -0.3,
+        "decision": decision,
+        "reason": "may be among the best 2",
+        "work": 2.0 * (number + 1),
+    } | columns
+
+
 class Tags(HTMLParser):
     """Collects what a browser would act on."""
 
@@ -157,3 +243,17 @@ class Tags(HTMLParser):
         self.attributes |= {name for name, _ in attrs}
         self.ids += [value for name, value in attrs if name == "id"]
         self.anchors |= {value[1:] for name, value in attrs if name == "href" and value[:1] == "#"}
+
+
+def cells(html, label):
+    """The rows of the table of which a region is labelled, as texts."""
+    region = html[html.index(f'aria-label="{label}"') :]
+    region = region[: region.index("</table>")]
+    rows = re.findall(r"<tr.*?</tr>", region, flags=re.DOTALL)
+    return [
+        [
+            text_of(re.sub(r"<small>", " ", cell)).replace("</small>", "").strip()
+            for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, flags=re.DOTALL)
+        ]
+        for row in rows
+    ]

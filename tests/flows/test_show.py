@@ -92,7 +92,7 @@ def test_what_other_metrics_choose_stands_below_with_their_agreement(terminal):
     assert ["2", "b", "-2.0000", "0.2500", "0.500"] in lines
     assert ["h_score", "0.33", "a,", "c,", "b"] in lines
     assert not any(line[:1] == ["otce"] for line in lines)
-    assert "a is truly the best with probability 0.97" in terminal.file.getvalue()
+    assert "a has truly the best OTCE with probability 0.97" in terminal.file.getvalue()
 
 
 def test_advice_names_as_many_models_as_it_takes(terminal):
@@ -102,5 +102,5 @@ def test_advice_names_as_many_models_as_it_takes(terminal):
         for k, p in enumerate([0.5, 0.96, 1.0])
     ]
     show_ranking(terminal, ranked(*rows))
-    told = "one of the first 2 is truly the best with probability 0.96: net-0, net-1"
+    told = "one of the first 2 has truly the best OTCE with probability 0.96: net-0, net-1"
     assert told in terminal.file.getvalue()

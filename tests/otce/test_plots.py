@@ -16,7 +16,8 @@ from otce.plots import (
     shade,
 )
 
-ROW = {"rank": 1, "mean": -0.4, "std": 0.1, "ci95_low": -0.5, "ci95_high": -0.3}
+UNKNOWN = {"total95_low": None, "total95_high": None}
+ROW = {"rank": 1, "mean": -0.4, "std": 0.1, "ci95_low": -0.5, "ci95_high": -0.3} | UNKNOWN
 
 
 def rows(*ids):
@@ -57,6 +58,16 @@ def test_rows_without_intervals_or_spread_are_dots():
     single = ROW | {"source_model": "a", "std": None, "ci95_low": None, "ci95_high": None}
     assert interval_plot([single], metric="OTCE", name="x").startswith("<svg")
     assert interval_plot([single | {"rank": None}], metric="OTCE", name="x").startswith("<svg")
+
+
+def test_total_intervals_are_drawn_thinner_beside_those_of_pixels():
+    both = [row | {"total95_low": -0.7, "total95_high": -0.1} for row in rows("a")]
+    widths = [
+        {float(width) for width in re.findall(r"stroke-width: ([\d.]+)", svg)}
+        for svg in (interval_plot(found, metric="OTCE", name="x") for found in (rows("a"), both))
+    ]
+    assert widths[0] == widths[1] - {1.4}
+    assert max(widths[0]) > 1.4
 
 
 @pytest.mark.parametrize("tolerance", [None, 1e-3])

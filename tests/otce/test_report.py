@@ -2,24 +2,26 @@
 
 import re
 from html import unescape
-from itertools import pairwise
 
 import matplotlib as mpl
 import pytest
 
-from otce import tables
-from otce.ranking import summarize
-from otce.report import MOST_PLOTTED, ranking_markdown
+from otce.report_metrics import MOST_MODELS
 from tests.drawn_runs import (
     CONFUSED,
     HOSTILE,
+    UNKNOWN_IMAGES,
     Tags,
     blurred,
     failure,
+    measured,
     page,
+    risks,
     scored,
     street_run,
     text_of,
+    verdict,
+    whole_run,
 )
 
 
@@ -58,10 +60,14 @@ def test_hostile_texts_are_shown_and_not_obeyed(hostile):
         for number, joint in enumerate((CONFUSED, blurred(CONFUSED, 0.4)))
         for target in (f"t {hostile}", "bay")
     ]
+    pairs += [measured(pair, hostile, lambda otce: 2 * otce) for pair in pairs]
+    part = risks(pairs[0], {"image": [(hostile, 0.5, 0.9)], "boundary": [(hostile, 0.5, 0.9)]})
     about = {"items": 3, "classes": [hostile], "digest": hostile, "notes": [hostile]}
     html = page(
         *pairs,
         failures=[failure(hostile, hostile, message=hostile, error_class=hostile)],
+        risks=part,
+        race=[verdict(0, hostile, "leaves", target_dataset=hostile, reason=hostile)],
         run_id=hostile,
         command=["otce", "run", hostile],
         datasets={hostile: about},
@@ -72,7 +78,7 @@ def test_hostile_texts_are_shown_and_not_obeyed(hostile):
     tags = Tags(html)
     assert not tags.found & {"script", "img", "iframe", "object"}
     assert not {name for name in tags.attributes if name.startswith("on")}
-    assert "1337" not in html
+    assert "1009003027" not in html
     assert unescape(html).count(hostile) > 10
 
 
@@ -84,7 +90,7 @@ def test_the_verdict_names_the_model_to_start_with():
         )
     )
     assert re.search(r"For bay, start with unet-avon: OTCE -0\.2\d+ ± 0\.0\d+ nats", text)
-    assert "better than the other model beyond the intervals" in text
+    assert "better than the other model beyond doubt" in text
 
 
 def test_the_verdict_names_ties_and_models_without_a_rank():
@@ -100,8 +106,8 @@ def test_the_verdict_names_ties_and_models_without_a_rank():
     assert "set sampling.pixels to 650 or less" in text.replace("<code>", "").replace("</code>", "")
 
 
-def test_a_single_draw_claims_no_interval():
-    text = text_of(street_run(repetitions=1))
+def test_a_single_draw_of_unknown_images_claims_no_interval():
+    text = text_of(street_run(repetitions=1, columns=UNKNOWN_IMAGES))
     assert "nats (one draw, so no interval); better than the other 2." in text
     assert "with 95 % intervals" not in text
 
@@ -172,7 +178,7 @@ def test_a_run_without_scores_renders():
 def test_sixty_models_are_all_in_the_tables():
     html = street_run(models=60, repetitions=2)
     assert all(f'<th scope="row">model-{number:02d}<' in html for number in range(60))
-    assert f"The first {MOST_PLOTTED} of 60 models" in html
+    assert f"The first {MOST_MODELS} of 60 models" in html
     heights = [int(float(height)) for height in re.findall(r'<svg [^>]*height="([\d.]+)"', html)]
     assert max(heights) < 1800
 
@@ -219,16 +225,38 @@ def test_provenance_is_complete_and_missing_keys_are_left_out():
         assert "start with <b>unet</b>" in page(scored("unet", "bay", CONFUSED), **rest)
 
 
-def test_markdown_lines_up_and_keeps_ids_apart():
-    scores, _ = scored("a|b`c <i>\nd", "bay", CONFUSED)
-    more, _ = scored("unet", "bay", blurred(CONFUSED, 0.5))
-    written = ranking_markdown(summarize(tables.table(scores + more, tables.PAIR)))
-    lines = written.splitlines()
-    assert lines[0] == "## `bay`: OTCE"
-    assert r"`a\|b'c <i> d`" in lines[4]
-    assert "| 2    | `unet`" in lines[5]
-    assert all(len(first) == len(second) for first, second in pairwise(lines[2:]))
+def test_one_section_a_target_however_many_metrics():
+    html = whole_run(4, ["bay", "avon"])
+    assert re.findall(r'<section id="(target-\d+)"', html) == ["target-1", "target-2"]
+    assert html.count('class="verdict"') == 2
+    tags = Tags(html)
+    assert len(tags.ids) == len(set(tags.ids))
+    assert tags.anchors <= set(tags.ids)
+    assert "OTCE on all targets" in html
+    assert "logme on all targets" not in html
 
 
-def test_markdown_without_scores_says_so():
-    assert ranking_markdown(tables.table([], tables.SUMMARY)) == "No pair was scored.\n"
+def test_the_verdict_says_how_many_models_to_fine_tune():
+    near = [scored(f"m-{n}", "bay", blurred(CONFUSED, n / 300)) for n in range(3)]
+    far = scored("far", "bay", blurred(CONFUSED, 0.9))
+    assert re.search(
+        r"Fine-tune these 2: m-0, m-1; one of them has the best OTCE with probability "
+        r"(9\d|> 99) %",
+        text_of(page(*near, far)),
+    )
+    text = text_of(page(scored("best", "bay", CONFUSED), far))
+    assert "Fine-tuning this one is enough: it has the best OTCE with probability > 99 %" in text
+    unknown = text_of(page(*(scored(m, "bay", CONFUSED, **UNKNOWN_IMAGES) for m in "ab")))
+    assert "Fine-tun" not in unknown[: unknown.index("How to read")]
+
+
+def test_the_best_of_a_column_is_marked_once_where_many_are_tied():
+    html = page(
+        *(p for m in "abc" for p in [scored(m, "bay", CONFUSED)]),
+        *(measured(scored(m, "bay", CONFUSED), "nce", lambda otce: otce) for m in "abc"),
+    )
+    assert html.count('class="n best"') == 2
+
+
+def test_a_page_of_sixteen_metrics_stays_small():
+    assert len(whole_run(8, ["bay", "avon"]).encode()) < 1_500_000
