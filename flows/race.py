@@ -1,6 +1,6 @@
 """Run the races of all targets side by side, so that a model is loaded once a round for all."""
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 
 import pyarrow as pa
 
@@ -43,6 +43,7 @@ def run_races(
     score: Callable[[Todo], Mapping[Pair, Sequence[float]]],
     *,
     metric: str = "otce",
+    late: Collection[Pair] = (),
 ) -> pa.Table:
     """Race the models of every target.
 
@@ -55,6 +56,7 @@ def run_races(
         score: scores a round of all targets, from the store where it is kept; gives a pair's
             scores in order of repetitions, and leaves out the pairs that could not be scored.
         metric: which score is raced by.
+        late: pairs that have no heats and join in the finals.
 
     Returns:
         A table of `otce.tables.RACE`, by target, round and model. The pairs that `finished` have
@@ -62,7 +64,8 @@ def run_races(
     """
     phases, rules = planned(config)
     running: dict[str, Running] = {
-        target: race(models, phases, rules) for target, models in sorted(entrants.items())
+        target: race(models, phases, rules, [m for m in models if (m, target) in late])
+        for target, models in sorted(entrants.items())
     }
     verdicts: dict[str, list[Verdict]] = {}
     sent: dict[str, Scores | None] = dict.fromkeys(running)
