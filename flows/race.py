@@ -37,6 +37,33 @@ def planned(config: RunConfig) -> tuple[list[Phase], Rules]:
     return [heats, finals], rules
 
 
+def transports(config: RunConfig, models: int) -> tuple[dict[str, int], dict[str, int]]:
+    """Bound what a race of one target costs.
+
+    Args:
+        config: the run.
+        models: how many race.
+
+    Returns:
+        The least and the most transports by phase: everybody who may leave does so as soon as it
+        is allowed, or nobody ever.
+    """
+    phases, rules = planned(config)
+    least, most, left = {}, {}, models
+    for phase in phases:
+        least[phase.name], done = 0, 0
+        most[phase.name] = models * phase.ends[-1]
+        spared = max(rules.top_k, phase.survivors)
+        for end in phase.ends:
+            if phase.whole is None and left <= spared:
+                break
+            least[phase.name] += left * (end - done)
+            done = end
+            if end >= rules.minimum and rules.error:
+                left = min(left, spared)
+    return least, most
+
+
 def run_races(
     config: RunConfig,
     entrants: Mapping[str, Sequence[str]],
