@@ -97,7 +97,7 @@ def bare_loop(model: ModelConfig, files: list[Path]) -> float:
 def through_actor(on_slot: ModelOnSlot, census: Census) -> tuple[float, int, int]:
     """Seconds, bytes kept and feature dimension."""
     started_s = time.perf_counter()
-    refs = on_slot.features(census, REPETITIONS)
+    refs = on_slot.features(census, range(REPETITIONS), with_logits=False)
     elapsed_s = time.perf_counter() - started_s
     parts = [ray.get(column) for column in refs]
     kept = sum(f.nbytes + y.nbytes for column in parts for f, y in column)
@@ -121,7 +121,7 @@ def print_peak(request: str) -> None:
     census = sampled("drawn", FolderDataset(**data), pixels=2_000, repetitions=REPETITIONS)
     worker = FeatureWorker()
     worker.load("net", ModelConfig(**model), [str(EXAMPLES)], {}, 1)
-    for shard in cut(census, 64, REPETITIONS):
+    for shard in cut(census, 64, range(REPETITIONS)):
         worker.extract(shard, {}, None, with_logits=False)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 

@@ -89,7 +89,8 @@ def camvid(tap: str, scaling: str, n: int, seed: int) -> Draw:
     for name in ("0016E5", "0006R0"):
         census = sampled(name, run.datasets[name], pixels=n, repetitions=1, seed=seed)
         parts = [
-            worker.extract(shard, {}, None, with_logits=False)[1] for shard in cut(census, 64, 1)
+            worker.extract(shard, {}, None, with_logits=False)[1]
+            for shard in cut(census, 64, range(1))
         ]
         sides += joined(parts)[:2]
     return scaled(*sides, scaling)

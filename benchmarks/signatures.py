@@ -74,7 +74,7 @@ def sources(run: RunConfig, models: tuple[str, ...]) -> list[str]:
 
 
 def features(worker: FeatureWorker, side: Census) -> list[Draw]:
-    repetitions = int(side.sample.repetition.max()) + 1
+    repetitions = range(int(side.sample.repetition.max()) + 1)
     shards = cut(side, 64, repetitions)
     parts = [worker.extract(shard, {}, None, with_logits=False)[1:] for shard in shards]
     return [joined(column) for column in zip(*parts, strict=True)]

@@ -21,7 +21,7 @@ from otce.identity import Signature
 from otce.store import Store
 from tasks.census import Listed, list_dataset
 from tasks.retry import explained
-from tasks.score import Names, failure_row
+from tasks.work import Names, failure_row
 
 Pair = tuple[str, str]
 """Ids of a model and a target."""

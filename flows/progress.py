@@ -70,7 +70,7 @@ class Progress:
         self._console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
     def expect(self, kind: str, total: int) -> None:
-        """Announce work.
+        """Announce work; what was announced before as this kind is over.
 
         Args:
             kind: what is counted, such as `pairs`.
@@ -78,7 +78,10 @@ class Progress:
         """
         with self._lock:
             self._counts[kind] = [0, total]
-            self._ids[kind] = self._bars.add_task(kind, total=total)
+            if kind in self._ids:
+                self._bars.reset(self._ids[kind], total=total)
+            else:
+                self._ids[kind] = self._bars.add_task(kind, total=total)
 
     def advance(self, kind: str) -> None:
         """Count one as finished.

@@ -1,6 +1,6 @@
 """Run the races of all targets side by side, so that a model is loaded once a round for all."""
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 
 import pyarrow as pa
 
@@ -37,12 +37,40 @@ def planned(config: RunConfig) -> tuple[list[Phase], Rules]:
     return [heats, finals], rules
 
 
+def transports(config: RunConfig, models: int) -> tuple[dict[str, int], dict[str, int]]:
+    """Bound what a race of one target costs.
+
+    Args:
+        config: the run.
+        models: how many race.
+
+    Returns:
+        The least and the most transports by phase: everybody who may leave does so as soon as it
+        is allowed, or nobody ever.
+    """
+    phases, rules = planned(config)
+    least, most, left = {}, {}, models
+    for phase in phases:
+        least[phase.name], done = 0, 0
+        most[phase.name] = models * phase.ends[-1]
+        spared = max(rules.top_k, phase.survivors)
+        for end in phase.ends:
+            if phase.whole is None and left <= spared:
+                break
+            least[phase.name] += left * (end - done)
+            done = end
+            if end >= rules.minimum and rules.error:
+                left = min(left, spared)
+    return least, most
+
+
 def run_races(
     config: RunConfig,
     entrants: Mapping[str, Sequence[str]],
     score: Callable[[Todo], Mapping[Pair, Sequence[float]]],
     *,
     metric: str = "otce",
+    late: Collection[Pair] = (),
 ) -> pa.Table:
     """Race the models of every target.
 
@@ -55,6 +83,7 @@ def run_races(
         score: scores a round of all targets, from the store where it is kept; gives a pair's
             scores in order of repetitions, and leaves out the pairs that could not be scored.
         metric: which score is raced by.
+        late: pairs that have no heats and join in the finals.
 
     Returns:
         A table of `otce.tables.RACE`, by target, round and model. The pairs that `finished` have
@@ -62,7 +91,8 @@ def run_races(
     """
     phases, rules = planned(config)
     running: dict[str, Running] = {
-        target: race(models, phases, rules) for target, models in sorted(entrants.items())
+        target: race(models, phases, rules, [m for m in models if (m, target) in late])
+        for target, models in sorted(entrants.items())
     }
     verdicts: dict[str, list[Verdict]] = {}
     sent: dict[str, Scores | None] = dict.fromkeys(running)

@@ -7,7 +7,12 @@ from typing import TypeVar
 from otce.config import RunConfig
 from otce.datasets import open_dataset
 from otce.errors import ConfigError, DataError, ModelError, OtceError
-from otce.identity import Signature, model_signature, pair_fingerprint
+from otce.identity import (
+    Signature,
+    model_signature,
+    pair_fingerprint,
+    repetitions_fingerprint,
+)
 from otce.model_config import ModelConfig
 from otce.recipe import Metric
 from otce.scores.zero_shot import class_map
@@ -147,6 +152,44 @@ def pair_names(
         )
         for metric in config.metrics
         if has_map or metric != "zero_shot_miou"
+    }
+
+
+def repetition_names(
+    config: RunConfig,
+    model_id: str,
+    target_id: str,
+    side: Signature,
+    target_digest: str,
+    *,
+    heat: bool = False,
+) -> dict[Metric, str]:
+    """Name what the repetitions of every metric of a pair have in common.
+
+    Args:
+        config: the run.
+        model_id: the model.
+        target_id: the target.
+        side: the model's source side.
+        target_digest: digest of the target.
+        heat: those of the heats of a race.
+
+    Returns:
+        Fingerprints by metric; of heats, which have one metric, that of `otce`.
+    """
+    metrics: tuple[Metric, ...] = ("otce",) if heat else config.metrics
+    return {
+        metric: repetitions_fingerprint(
+            config,
+            model_id,
+            target_id,
+            model=side,
+            source_digest=side.source_digest,
+            target_digest=target_digest,
+            metric=metric,
+            heat=heat,
+        )
+        for metric in metrics
     }
 
 

@@ -1,5 +1,6 @@
 """Everything that can be refused before a run: data sets counted, models loaded, store probed."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.pairs import absent
+from flows.race import planned, transports
 from flows.show import plain, printable
 from flows.sources import (
     Described,
@@ -230,6 +232,24 @@ def _images(source: CheckedData | None) -> list[NDArray[np.uint8]]:
     return list(np.random.default_rng(0).integers(0, 256, (2, 128, 192, 3), dtype=np.uint8))
 
 
+def _race_line(config: RunConfig, targets: list[str]) -> str:
+    """Tell the least and the most transports of a race, as if all pairs were comparable."""
+    bounds = [transports(config, models) for models in Counter(targets).values()]
+    phases, _ = planned(config)
+    told = [
+        f"{sum(least[phase.name] for least, _ in bounds):,} to "
+        f"{sum(most[phase.name] for _, most in bounds):,} {phase.name}"
+        for phase in phases
+    ]
+    full = len(targets) * config.sampling.repetitions
+    return (
+        f"race for the best {config.race.top_k}: {' and '.join(told)} (transports; a heat is "
+        f"{phases[0].work:.3g} of one of the finals), in place of {full:,}"
+        if len(phases) > 1
+        else f"race for the best {config.race.top_k}: {told[0]} in place of {full:,} transports"
+    )
+
+
 def _print_plan(
     config: RunConfig,
     data: dict[str, CheckedData],
@@ -261,6 +281,8 @@ def _print_plan(
         f"{len(config.pairs) - len(runnable)} not possible; {sampling.repetitions} draws of at "
         f"most {sampling.pixels:,} pixels a side; run id {config.run_id}"
     )
+    if config.strategy == "race":
+        console.print(_race_line(config, [target for _, _, target in runnable]))
     if not models:
         return
     widest = max(checked.dim for checked in models.values())

@@ -1,7 +1,7 @@
-"""The immutable table of one metric of one pair, from what its repetitions gave."""
+"""The immutable tables of one metric of one pair, from what its repetitions gave."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 
-def pair_table(
+def pair_rows(
     config: RunConfig,
     metric: Metric,
     *,
@@ -26,23 +26,23 @@ def pair_table(
     side: Signature,
     target_id: str,
     target_digest: str,
-    rows: Sequence[Row],
-) -> pa.Table:
-    """Make the table of a metric of a pair.
+    rows: Mapping[int, Row],
+) -> list[Row]:
+    """Complete what repetitions of a metric of a pair gave.
 
     Args:
         config: the run.
         metric: which score.
-        fingerprint: of this metric of the pair.
+        fingerprint: of this metric of the pair, or of its repetitions.
         model_id: the source model.
         side: its source side.
         target_id: the target data set.
         target_digest: its digest.
-        rows: what each repetition gave, in their order; influences are of one repetition each.
+        rows: what repetitions gave, by their numbers.
 
     Returns:
-        A table of `otce.tables.PAIR`, one row a repetition; the first holds the influences on the
-        mean of all.
+        Rows of `otce.tables.PAIR` in order of repetitions, each with its own influences and parts:
+        only so can any of them be joined later, see `whole_pair`.
     """
     # What a metric does not depend on says nothing about its rows.
     recipe = metric_recipe(metric, config.score)
@@ -63,16 +63,51 @@ def pair_table(
         "target_digest": target_digest,
         "seed": config.seed,
     }
-    full = [common | row | _of_no_draw() | {"repetition": k} for k, row in enumerate(rows)]
+    return [common | rows[k] | {"repetition": k} for k in sorted(rows)]
+
+
+def whole_pair(fingerprint: str, rows: Sequence[Row]) -> pa.Table:
+    """Make the table of a metric of a pair of all its repetitions.
+
+    Influences and parts are averaged from those of single repetitions in their order, so it makes
+    no difference to any byte which of them were scored together.
+
+    Args:
+        fingerprint: of this metric of the pair.
+        rows: see `pair_rows`; all repetitions, in order.
+
+    Returns:
+        A table of `otce.tables.PAIR`, one row a repetition; the first holds the influences on the
+        mean of all.
+    """
+    named = {"pair_fingerprint": fingerprint}
+    full = [row | _NONE | named for row in rows]
     full[0] |= _over_draws("target", rows) | _over_draws("source", rows)
     full[0] |= {"parts": _parts_over_draws(rows)}
     return tables.table(full, tables.PAIR)
 
 
-def _of_no_draw() -> Row:
-    sides = ("target", "source")
-    lists: Row = {f"{side}_{what}": [] for side in sides for what in ("items", "influence")}
-    return lists | {"parts": []}
+def unfinished_pair(fingerprint: str, rows: Sequence[Row]) -> pa.Table:
+    """Make the table of a pair that left a race, from its rows wherever they are kept.
+
+    A whole pair keeps the influences on the mean of all repetitions only, so an unfinished one has
+    none: they are null, as unknown.
+
+    Args:
+        fingerprint: of the repetitions of this metric of the pair.
+        rows: of `otce.tables.PAIR`, in order of repetitions.
+
+    Returns:
+        A table of `otce.tables.PAIR`.
+    """
+    unknown = dict.fromkeys(_NONE) | {"pair_fingerprint": fingerprint}
+    return tables.table([row | unknown for row in rows], tables.PAIR)
+
+
+_SIDES: Final = ("target", "source")
+_NONE: Final[Row] = {f"{s}_{what}": [] for s in _SIDES for what in ("items", "influence")} | {
+    "parts": []
+}
 
 
 def _over_draws(side: str, rows: Sequence[Row]) -> Row:

@@ -28,7 +28,7 @@ that grow while models leave). Scores are in units of their metric, higher is be
 Legend: `M` models, `n` repetitions so far.
 """
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from math import isfinite
@@ -230,7 +230,7 @@ def _slack(
 
 
 def race(
-    models: Sequence[str], phases: Sequence[Phase], rules: Rules
+    models: Sequence[str], phases: Sequence[Phase], rules: Rules, late: Collection[str] = ()
 ) -> Generator[Round, Scores, list[Verdict]]:
     """Run a race as a generator: it yields what to score, and is sent the scores.
 
@@ -242,6 +242,7 @@ def race(
         models: ids of comparable models: equal pixel counts, none degenerate.
         phases: heats, if any, then finals; those end with the K of the full run.
         rules: what the race is about.
+        late: those of the models that have no heats and join in the finals.
 
     Yields:
         The next round.
@@ -256,11 +257,13 @@ def race(
         >>> running.send({"a": [-0.1, -0.1], "b": [-0.1, -0.11], "c": [-0.9, -0.9]}).models
         ('a', 'b')
     """
-    left = tuple(sorted(models))
-    level = comparison_level(rules, phases, len(left))
-    work = dict.fromkeys(left, 0.0)
+    left = tuple(sorted(set(models).difference(late)))
+    level = comparison_level(rules, phases, len(models))
+    work = dict.fromkeys(models, 0.0)
     verdicts: list[Verdict] = []
     for phase in phases:
+        if phase.whole is not None:
+            left = tuple(sorted({*left, *late}))
         scores: dict[str, list[float]] = {model: [] for model in left}
         for end in phase.ends:
             settled = len(left) <= max(rules.top_k, phase.survivors)

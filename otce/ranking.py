@@ -44,8 +44,10 @@ def summarize(pairs: pa.Table) -> pa.Table:
     Ranks of redrawn images and chances to be the best are given where influences are known for all
     models that are ranked together. `rank_low` and `rank_high` always include the rank.
 
-    Two kinds of pair keep their numbers but get no rank and no ties. A degenerate pair has a side
-    with one class, where the score says nothing about the model. A pair scored with other pixel
+    Three kinds of pair keep their numbers but get no rank and no ties. A degenerate pair has a side
+    with one class, where the score says nothing about the model. A pair with fewer repetitions than
+    another of its target and metric left a race early: means of few repetitions are those of other
+    draws, and the models that left are beaten already. A pair scored with other pixel
     counts than most models of its target (of equally frequent counts the larger) is not
     comparable: too few pixels alone lower the score by far more than its interval (a toy problem
     scored -0.31 nats from 1000 source pixels and -0.48 from 100, stderr 0.02). Such a model joins
@@ -202,7 +204,8 @@ def _ranked(rivals: list[Row]) -> list[Row]:
 
 def _comparable(rivals: list[Row]) -> list[Row]:
     """Keep the rows that may be ranked against each other, best mean first."""
-    sound = [row for row in rivals if row["degenerate"] == "none"]
+    most = max(row["k_done"] for row in rivals)
+    sound = [r for r in rivals if r["degenerate"] == "none" and r["k_done"] == most]
     counts = Counter(_pixels(row) for row in sound)
     usual = max(counts, key=lambda pixels: (counts[pixels], pixels), default=None)
     kept = [row for row in sound if _pixels(row) == usual]

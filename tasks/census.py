@@ -13,12 +13,12 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from otce import tables
-from otce.census import concatenated, count_labels, draw_pixels
+from otce.census import concatenated, count_labels, draw_pixels, labelled_by_draw
 from otce.config import DatasetConfig, RunConfig
 from otce.counts import keep_counts, kept_counts
 from otce.datasets import Item, open_dataset
 from otce.files import StorageOptions
-from otce.identity import sample_fingerprint
+from otce.identity import heat_sample_fingerprint, sample_fingerprint
 from otce.readable import open_readable
 from otce.sampling import Sample, pixels_to_draw
 from otce.store import Store
@@ -80,6 +80,14 @@ class Census:
     class_px: tuple[int, ...]
     sample: Sample
 
+    @property
+    def is_degenerate(self) -> bool:
+        """Whether a draw has pixels of one class only, or there is no draw."""
+        n_classes = len(self.class_px)
+        found = np.unique(self.sample.repetition * np.int64(n_classes) + self.sample.label)
+        _, counts = np.unique(found // n_classes, return_counts=True)
+        return not found.size or bool((counts == 1).any())
+
 
 @task(task_run_name="list {dataset_id}", cache_policy=NO_CACHE, persist_result=False)
 def list_dataset(dataset_id: str, config: RunConfig) -> Listed:
@@ -111,7 +119,9 @@ def list_dataset(dataset_id: str, config: RunConfig) -> Listed:
 
 
 @task(task_run_name="census {listed.id}", cache_policy=NO_CACHE, persist_result=False)
-def take_census(listed: Listed, config: RunConfig, store: Store, window: Window) -> Census:
+def take_census(
+    listed: Listed, config: RunConfig, store: Store, window: Window, *, heat: bool = False
+) -> Census:
     """Count and draw one data set, in Ray tasks over shards of its items, and keep both.
 
     Labels that were counted by any earlier run are not counted again.
@@ -121,6 +131,8 @@ def take_census(listed: Listed, config: RunConfig, store: Store, window: Window)
         config: the run.
         store: where counts and drawn pixels are kept.
         window: bounds the Ray tasks.
+        heat: draw for the heats of a race. All heats of a race have equally many pixels: where a
+            heat's images have fewer, nothing is drawn.
 
     Returns:
         The census.
@@ -128,18 +140,23 @@ def take_census(listed: Listed, config: RunConfig, store: Store, window: Window)
     Raises:
         OtceError: the data set cannot be decoded, labelled or drawn as configured.
     """
-    table = _draw(listed, config, _counts(listed, config, store, window), window)
-    store.put_table(_key(listed, config), table)
+    counts_px = _counts(listed, config, store, window)
+    recipe = (_heat_recipe if heat else _recipe)(listed, config, counts_px.sum(axis=1))
+    table = _draw(listed, config, counts_px, recipe, window)
+    store.put_table(_key(listed, config, heat=heat), table)
     return _census(listed, table)
 
 
-def kept_census(listed: Listed, config: RunConfig, store: Store) -> Census | None:
+def kept_census(
+    listed: Listed, config: RunConfig, store: Store, *, heat: bool = False
+) -> Census | None:
     """Read the draw that an earlier run kept.
 
     Args:
         listed: the data set.
         config: the run.
         store: where drawn pixels are kept.
+        heat: that for the heats of a race.
 
     Returns:
         The census, or None when nobody drew these pixels yet.
@@ -147,12 +164,13 @@ def kept_census(listed: Listed, config: RunConfig, store: Store) -> Census | Non
     Raises:
         StoreError: it is there and cannot be read.
     """
-    key = _key(listed, config)
+    key = _key(listed, config, heat=heat)
     return _census(listed, store.get_table(key, tables.SAMPLES)) if store.exists(key) else None
 
 
-def _key(listed: Listed, config: RunConfig) -> str:
-    return f"samples/{sample_fingerprint(config, listed.digest)}.parquet"
+def _key(listed: Listed, config: RunConfig, *, heat: bool) -> str:
+    name = heat_sample_fingerprint if heat else sample_fingerprint
+    return f"samples/{name(config, listed.digest)}.parquet"
 
 
 def _census(listed: Listed, table: pa.Table) -> Census:
@@ -197,15 +215,8 @@ def _counts(listed: Listed, config: RunConfig, store: Store, window: Window) -> 
     return counts_px
 
 
-def _draw(
-    listed: Listed, config: RunConfig, counts_px: NDArray[np.int64], window: Window
-) -> pa.Table:
-    chosen, options = listed.config, config.execution.storage_options
-    shards = shard_ranges(len(listed.items), config.execution.items_per_shard)
-    with inside():
-        items = ray.put(listed.items)
-    labelled_px = counts_px.sum(axis=1)
-    recipe = {
+def _recipe(listed: Listed, config: RunConfig, labelled_px: NDArray[np.int64]) -> dict[str, Any]:
+    return {
         "pixels": pixels_to_draw(
             int(labelled_px.sum()),
             config.sampling.pixels,
@@ -213,6 +224,34 @@ def _draw(
             where=f"data set {listed.id}",
         ),
         "repetitions": config.sampling.repetitions,
+    }
+
+
+def _heat_recipe(
+    listed: Listed, config: RunConfig, labelled_px: NDArray[np.int64]
+) -> dict[str, Any]:
+    race = config.race
+    wanted, heats = max(1, round(race.heat_pixels * config.sampling.pixels)), sum(race.heats)
+    key: dict[str, Any] = {"seed": config.seed, "digest_of_dataset": listed.digest}
+    most = labelled_by_draw(labelled_px, race.heat_images, repetitions=heats, **key).sum(axis=1)
+    pixels = wanted if most.min() >= wanted else 0
+    return {"pixels": pixels, "repetitions": heats, "images": race.heat_images}
+
+
+def _draw(
+    listed: Listed,
+    config: RunConfig,
+    counts_px: NDArray[np.int64],
+    recipe: Mapping[str, Any],
+    window: Window,
+) -> pa.Table:
+    chosen, options = listed.config, config.execution.storage_options
+    shards = shard_ranges(len(listed.items), config.execution.items_per_shard)
+    with inside():
+        items = ray.put(listed.items)
+    labelled_px = counts_px.sum(axis=1)
+    full = {
+        **recipe,
         "seed": config.seed,
         "digest_of_dataset": listed.digest,
         "label_digests": listed.label_digests or None,
@@ -220,7 +259,7 @@ def _draw(
     parts = _over_shards(
         window,
         shards,
-        lambda s: _draw_shard.remote(chosen, options, items, s, labelled_px, recipe),
+        lambda s: _draw_shard.remote(chosen, options, items, s, labelled_px, full),
     )
     return _sample_table(parts, listed, counts_px.sum(axis=0).tolist())
 

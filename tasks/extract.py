@@ -20,7 +20,7 @@ from otce.sampling import Sample
 from otce.zoo import SourceModel, load_model
 from tasks.census import Census, shard_ranges
 from tasks.cluster import Plan, Slot
-from tasks.ray_calls import Ref, inside, result
+from tasks.ray_calls import Ref, Refs, inside, result
 from tasks.retry import attempt
 
 _GPU_BATCH = 8
@@ -39,7 +39,7 @@ class Shard:
         positions: of those among all items.
         digests: digest of each item's image, as counted.
         sample: the drawn pixels; `item` is the position in `items`.
-        repetitions: K.
+        repetitions: which draws.
     """
 
     config: DatasetConfig
@@ -47,7 +47,7 @@ class Shard:
     positions: NDArray[np.int32]
     digests: tuple[str, ...]
     sample: Sample
-    repetitions: int
+    repetitions: range
 
 
 class FeatureWorker:
@@ -103,7 +103,7 @@ class FeatureWorker:
             with_logits: whether the model's predictions at these pixels are needed as well.
 
         Returns:
-            K + 1 values: the feature dimension, then an `otce.draw.Draw` of each repetition.
+            The feature dimension, then an `otce.draw.Draw` of each of the shard's repetitions.
 
         Raises:
             DataError: an image is corrupt or changed.
@@ -128,7 +128,7 @@ class FeatureWorker:
         order = np.argsort(by_item)
         features, *logits = (np.concatenate(maps)[order] for maps in zip(*rows, strict=True))
         items = shard.positions[sample.item]
-        masks = [sample.repetition == k for k in range(shard.repetitions)]
+        masks = [sample.repetition == k for k in shard.repetitions]
         return [
             features.shape[1],
             *(
@@ -201,16 +201,16 @@ class ModelOnSlot:
         """
         attempt(self._ready, attempts=self._execution.attempts, recover=self._replace)
 
-    def features(self, census: Census, repetitions: int, *, with_logits: bool) -> list[list[Ref]]:
-        """Extract one data set, two shards in flight.
+    def features(self, census: Census, repetitions: range, *, with_logits: bool) -> Refs:
+        """Extract some draws of one data set, two shards in flight.
 
         Args:
             census: the data set and its drawn pixels.
-            repetitions: K.
+            repetitions: which draws; images that they do not see are not looked at.
             with_logits: whether the model's predictions are needed as well.
 
         Returns:
-            For each repetition, the references of its parts, in order of items.
+            References of the parts of each draw, in order of items.
 
         Raises:
             GaveUpError: a shard failed for good.
@@ -227,7 +227,7 @@ class ModelOnSlot:
             if index + 1 < len(shards):
                 started[index + 1] = start(index + 1)
             parts.append(self._finish(start, started, index))
-        return [list(column) for column in zip(*parts, strict=True)]
+        return dict(zip(repetitions, map(list, zip(*parts, strict=True)), strict=True))
 
     def _finish(
         self, start: Callable[[int], list[Ref]], started: dict[int, list[Ref]], index: int
@@ -249,7 +249,7 @@ class ModelOnSlot:
 
     def _start(self, shard: Shard, *, with_logits: bool) -> list[Ref]:
         execution = self._execution
-        method = self._slot.actor.extract.options(num_returns=shard.repetitions + 1)
+        method = self._slot.actor.extract.options(num_returns=len(shard.repetitions) + 1)
         with inside():
             refs: list[Ref] = method.remote(
                 shard, execution.storage_options, execution.batch_size, with_logits=with_logits
@@ -269,23 +269,24 @@ class ModelOnSlot:
         self._loaded = None
 
 
-def cut(census: Census, items_per_shard: int, repetitions: int) -> list[Shard]:
+def cut(census: Census, items_per_shard: int, repetitions: range) -> list[Shard]:
     """Cut a data set's drawn pixels into shards of items; items without pixels fall out.
 
     Args:
         census: the data set and its drawn pixels.
         items_per_shard: most items of a shard.
-        repetitions: K.
+        repetitions: which draws.
 
     Returns:
         Shards in order of items.
     """
-    used = np.unique(census.sample.item)
+    drawn = census.sample
+    drawn = drawn.take(np.isin(drawn.repetition, np.array(repetitions)))
+    used = np.unique(drawn.item)
     shards = []
     for positions in shard_ranges(len(used), items_per_shard):
         members = used[positions.start : positions.stop]
-        mask = (census.sample.item >= members[0]) & (census.sample.item <= members[-1])
-        inside = census.sample.take(mask)
+        inside = drawn.take((drawn.item >= members[0]) & (drawn.item <= members[-1]))
         local = np.searchsorted(members, inside.item).astype(np.int32)
         shards.append(
             Shard(

@@ -21,6 +21,8 @@ def publish(
     store: Store,
     *,
     pairs: Sequence[str],
+    unfinished: Sequence[pa.Table] = (),
+    race: pa.Table | None = None,
     failures: Sequence[dict[str, Any]],
     source_classes: Mapping[str, Sequence[str]],
     target_classes: Mapping[str, Sequence[str]],
@@ -34,7 +36,9 @@ def publish(
     Args:
         run_id: folder below `runs/`.
         store: the store.
-        pairs: fingerprints of the pairs that have scores.
+        pairs: fingerprints of the pairs that have all scores.
+        unfinished: tables of the pairs that left a race.
+        race: what the race decided; None: there was none.
         failures: rows of the failures table.
         source_classes: class names of the source side, by model id.
         target_classes: class names by data set id.
@@ -52,7 +56,7 @@ def publish(
     # Plots are loaded by the process that draws them only.
     from otce.report import render  # noqa: PLC0415
 
-    full = _pair_tables(store, pairs)
+    full = _pair_tables(store, pairs, unfinished)
     found = {
         "scores": full.select(tables.SCORES.names).cast(tables.SCORES),
         "summary": summarize(full),
@@ -71,14 +75,14 @@ def publish(
     return found["summary"]
 
 
-def _pair_tables(store: Store, pairs: Sequence[str]) -> pa.Table:
+def _pair_tables(store: Store, pairs: Sequence[str], unfinished: Sequence[pa.Table]) -> pa.Table:
     keys = [f"scores/{pair}.parquet" for pair in pairs]
     with ThreadPoolExecutor(max_workers=8) as pool:
         parts = list(pool.map(lambda key: store.get_table(key, tables.PAIR), keys))
     by = ("source_model", "target_dataset", "metric", "repetition")
     order = [(name, "ascending") for name in by]
     empty = tables.PAIR.empty_table()
-    return pa.concat_tables([empty, *parts]).sort_by(order).combine_chunks()
+    return pa.concat_tables([empty, *parts, *unfinished]).sort_by(order).combine_chunks()
 
 
 def _failures(rows: Sequence[dict[str, Any]]) -> pa.Table:

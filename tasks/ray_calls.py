@@ -6,7 +6,7 @@ one a process, and so is the door that its callers pass.
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 
@@ -14,6 +14,8 @@ import ray
 
 Ref: TypeAlias = "ray.ObjectRef[Any]"
 """Reference of a result that Ray holds."""
+Refs: TypeAlias = Mapping[int, list[Ref]]
+"""By repetition, references of the parts of a data set's features."""
 
 _POLL_S: Final = 1.0
 _LEAVE_S: Final = 10.0

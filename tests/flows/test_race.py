@@ -5,11 +5,9 @@ import copy
 import numpy as np
 import pytest
 
-from flows.race import planned, run_races
-from flows.rank import rank_zoo
+from flows.race import planned, run_races, transports
 from otce import tables
 from otce.config import RunConfig
-from otce.errors import ConfigError
 from tests.two_values import BASE
 
 HEATS, K = (4, 4), 10
@@ -110,13 +108,34 @@ def test_a_configuration_lays_out_heats_and_finals():
     assert [phase.name for phase in planned(config(heats=[]))[0]] == ["finals"]
 
 
-def test_a_run_does_not_take_a_race_for_a_full_run(tmp_path):
-    text = """
-datasets: {city: {layout: "scenes:alder"}, town: {layout: "scenes:birch"}}
-targets: [town]
-models: {net: {reference: "python:nets:net", weights: w.safetensors, source: city}}
-strategy: race
-"""
-    (tmp_path / "run.yaml").write_text(text)
-    with pytest.raises(ConfigError, match="strategy: race cannot be run yet; set strategy: full"):
-        rank_zoo.fn(str(tmp_path / "run.yaml"))
+def test_a_pair_without_heats_joins_in_the_finals():
+    scored = Scored()
+    table = run_races(config(), entrants(["bay"]), scored, late=[("m00", "bay"), ("m11", "bay")])
+    phases = {(r["phase"], r["source_model"]) for r in table.to_pylist()}
+    assert not phases & {("heats", "m00"), ("heats", "m11")}
+    assert {("finals", "m00"), ("finals", "m11")} <= phases
+    assert ("m00", "bay") in columns(table, "finished")
+    assert ("m11", "bay") in columns(table, "leaves")
+
+
+def test_where_nobody_has_heats_the_finals_are_all():
+    late = [(model, "bay") for model in entrants(["bay"])["bay"]]
+    without = run_races(config(), entrants(["bay"]), Scored(), late=late)
+    assert {row["phase"] for row in without.to_pylist()} == {"finals"}
+
+
+def test_transports_of_a_race_lie_between_its_least_and_its_most():
+    chosen = config()
+    table = run_races(chosen, entrants(["bay"]), Scored()).to_pylist()
+    last = {(row["source_model"], row["phase"]): row["repetitions"] for row in table}
+    done = {
+        phase: sum(n for (_, of), n in last.items() if of == phase) for phase in ("heats", "finals")
+    }
+    least, most = transports(chosen, 12)
+    assert least["heats"] <= done["heats"] <= most["heats"] == 12 * sum(HEATS)
+    assert least["finals"] <= done["finals"] <= most["finals"] == 12 * K
+    # All but three leave after four heats, all but two after two repetitions.
+    assert least == {"heats": 12 * 4, "finals": 3 * 2 + 2 * (K - 2)}
+    no_error = transports(config(error=0.0), 12)
+    assert no_error[0] == no_error[1]
+    assert transports(config(heats=[]), 2) == ({"finals": 2 * K}, {"finals": 2 * K})

@@ -14,8 +14,10 @@ from tests.zoo import otce, write_zoo, zoo_config
 
 
 def test_a_sound_configuration_is_described(tmp_path):
-    code, output = otce("validate", write_zoo(tmp_path, zoo_config()), log=tmp_path / "log")
+    config = zoo_config() | {"strategy": "race", "race": {"top_k": 2, "heat_survivors": 2}}
+    code, output = otce("validate", write_zoo(tmp_path, config), log=tmp_path / "log")
     assert code == 0, output
+    assert "race for the best 2: 24 to 48 heats and 12 to 18 finals" in " ".join(output.split())
     assert "6 pairs: 0 done, 6 to do, 0 not possible" in output
     assert "3 draws of at most 64 pixels a side" in output
     assert "estimated memory" in output

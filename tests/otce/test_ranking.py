@@ -83,9 +83,22 @@ def test_overlapping_intervals_share_a_rank_and_name_each_other():
 
 
 def test_intervals_that_touch_overlap():
-    summary = summary_of(rows_of("a", [-0.5, -0.5]), rows_of("b", [-0.5]))
+    summary = summary_of(rows_of("a", [-0.5]), rows_of("b", [-0.5]))
     assert summary["rank"].to_pylist() == [1, 1]
     assert column(summary, "tied_with") == {"a": ["b"], "b": ["a"]}
+
+
+def test_a_model_that_left_a_race_keeps_its_numbers_and_has_no_rank():
+    summary = summary_of(
+        rows_of("early", [-0.1, -0.1]),
+        rows_of("first", [-0.4, -0.4, -0.4]),
+        rows_of("second", [-0.5, -0.5, -0.5]),
+    )
+    assert summary["source_model"].to_pylist() == ["first", "second", "early"]
+    assert summary["rank"].to_pylist() == [1, 2, None]
+    assert summary["k_done"].to_pylist() == [3, 3, 2]
+    assert summary["mean"].to_pylist()[2] == pytest.approx(-0.1)
+    assert summary["tied_with"].to_pylist() == [[], [], []]
 
 
 def test_degenerate_pairs_are_never_ranked_and_come_last():
@@ -184,6 +197,7 @@ def test_better_beyond_the_intervals_ranks_before_and_ties_are_mutual(zoo):
     rows = summary_of(
         *(rows_of(name, scores) for name, scores in zip("abcdef", zoo, strict=False))
     ).to_pylist()
+    rows = [row for row in rows if row["k_done"] == max(other["k_done"] for other in rows)]
     for better in rows:
         for worse in rows:
             low = better["mean"] if better["ci95_low"] is None else better["ci95_low"]

@@ -6,9 +6,10 @@ import pytest
 from otce import tables
 from otce.config_file import check
 from otce.errors import DataError
+from otce.sampling import Sample
 from otce.store import Store
 from otce.yaml_places import Document
-from tasks.census import kept_census, list_dataset, take_census
+from tasks.census import Census, kept_census, list_dataset, take_census
 from tasks.retry import Window
 from tests.folders import HEIGHT_WIDTH, Place, mask, pair, photo, png
 
@@ -99,3 +100,37 @@ def test_nothing_is_stored_of_a_data_set_that_changed_after_it_was_listed(place,
     with pytest.raises(DataError, match=f"{changed}: changed since the data set was listed"):
         take_census.fn(listed, config, store, Window(2, attempts=1, time_limit_s=60))
     assert store.names("") == []
+
+
+def test_heats_are_drawn_from_few_images_and_kept_apart(place, store):
+    place.write(*(pair(f"more-{n}", n) for n in range(15)))
+    race = {"heats": [1, 2], "heat_images": 0.1, "heat_pixels": 0.5}
+    config = run_config(place, race=race)
+    listed, window = list_dataset.fn("city", config), Window(2, attempts=1, time_limit_s=60)
+    found = take_census.fn(listed, config, store, window, heat=True)
+    assert np.bincount(found.sample.repetition).tolist() == [30, 30, 30]
+    # 16 of the 20 images with labels are the fewest that a heat looks at.
+    images = [set(found.sample.item[found.sample.repetition == k]) for k in range(3)]
+    assert all(len(seen) <= 16 for seen in images)
+    assert images[0] != images[1]
+    assert kept_census(listed, config, store) is None
+    assert same(kept_census(listed, config, store, heat=True).sample, found.sample)
+
+
+def test_where_a_heat_cannot_have_its_pixels_nothing_is_drawn(place, store):
+    config = run_config(place, sampling={"pixels": 10**6, "repetitions": 1})
+    window = Window(2, attempts=1, time_limit_s=60)
+    found = take_census.fn(list_dataset.fn("city", config), config, store, window, heat=True)
+    assert found.sample.item.size == 0
+    assert found.is_degenerate
+
+
+@pytest.mark.parametrize(
+    ("repetition", "label", "wanted"),
+    [([0, 0, 1, 1], [0, 1, 2, 1], False), ([0, 0, 1, 1], [0, 1, 2, 2], True), ([], [], True)],
+)
+def test_a_draw_of_one_class_is_degenerate(repetition, label, wanted):
+    none = np.zeros(len(label), np.int32)
+    columns = np.array(repetition, np.int32), none, none, none, np.array(label, np.int32)
+    sample = Sample(*columns, none.astype(bool))
+    assert Census(None, (9, 9, 9), sample).is_degenerate == wanted

@@ -20,7 +20,7 @@ from tasks.extract import FeatureWorker, ModelOnSlot, actor_maker, cut
 from tasks.retry import GaveUpError
 from tests.zoo import N_CLASSES, write_zoo, zoo_config
 
-REPETITIONS = 3
+REPETITIONS = range(3)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def take(config, pixels=64):
         range(len(dataset.items)),
         counts.sum(axis=1),
         pixels=pixels,
-        repetitions=REPETITIONS,
+        repetitions=len(REPETITIONS),
         seed=0,
         digest_of_dataset=whole,
     )
@@ -129,7 +129,7 @@ def test_a_dead_actor_is_replaced_and_its_shard_repeated(ray_plan, config, censu
         for process in victims:
             process.kill()
         after = model.features(census, REPETITIONS, with_logits=False)
-        for refs, wanted in zip(after, before, strict=True):
+        for refs, wanted in zip(after.values(), before.values(), strict=True):
             for got, kept in zip(ray.get(refs), ray.get(wanted), strict=True):
                 assert got[0].tobytes() == kept[0].tobytes()
         slot.drop()

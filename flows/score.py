@@ -1,0 +1,214 @@
+"""Score pairs: start Ray when the first is to be scored, draw what was never drawn, submit."""
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from threading import Semaphore
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, cast
+
+from prefect.artifacts import create_progress_artifact
+from prefect.artifacts import update_progress_artifact as update_artifact
+from prefect.futures import PrefectFuture, as_completed
+
+from flows.pairs import Needs, Pair, Prepared, gathered, lost_pairs
+from flows.progress import Progress
+from otce.config import RunConfig
+from otce.errors import OtceError
+from otce.store import Store
+from tasks.census import Census, kept_census, take_census
+from tasks.cluster import Slots, cluster
+from tasks.extract import actor_maker
+from tasks.retry import Window, explained
+from tasks.score import score_model
+from tasks.work import Outcome, Wanted, Work, failure_row
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+
+class Scorer:
+    """Scores pairs, in one go or round by round, on one Ray that the first of them starts.
+
+    Args:
+        config: the run.
+        store: where scores and draws are kept.
+        found: what is known of data sets and models.
+        progress: told what is done.
+
+    Attributes:
+        censuses: data sets as drawn, by id.
+        heats: data sets as drawn for the heats of a race, by id.
+        computed: pairs of which something was scored.
+        failures: rows of the failures table, one a pair and metric.
+    """
+
+    def __init__(
+        self, config: RunConfig, store: Store, found: Prepared, progress: Progress
+    ) -> None:
+        self._config, self._store, self._found, self._progress = config, store, found, progress
+        self._opened = ExitStack()
+        self._work: Work | None = None
+        self.censuses = self._kept(heat=False)
+        self.heats = self._kept(heat=True) if config.strategy == "race" else {}
+        self.computed: set[Pair] = set()
+        self.failures: list[dict[str, Any]] = list(found.failures)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._opened.__exit__(kind, error, trace)
+
+    @property
+    def lost(self) -> set[Pair]:
+        """Pairs that have no score at all."""
+        return lost_pairs(self.failures)
+
+    def draw(self, needs: Needs, *, heat: bool = False) -> None:
+        """Draw the data sets that were never drawn, adding them to the censuses.
+
+        Args:
+            needs: data sets that pairs need; where one cannot be drawn, its pairs are failures.
+            heat: for the heats of a race.
+        """
+        censuses = self.heats if heat else self.censuses
+        needed = dict.fromkeys(id_ for ids in needs.values() for id_ in ids)
+        undrawn = [self._found.listed[id_] for id_ in needed if id_ not in censuses]
+        if not undrawn:
+            return
+        window = self._started().window
+        self._progress.expect("censuses", len(undrawn))
+        futures = {
+            data.id: take_census.submit(data, self._config, self._store, window, heat=heat)
+            for data in undrawn
+        }
+        drawn, failures = gathered(futures, needs, lambda: self._progress.advance("censuses"))
+        censuses.update(drawn)
+        self.failures += failures
+
+    def needs(self, model: str, target: str) -> tuple[str, ...]:
+        """Say which data sets must be drawn to score a pair.
+
+        Args:
+            model: its model.
+            target: its target.
+
+        Returns:
+            The target, and the source where its draws are not kept.
+        """
+        return (target,) if model in self._found.kept else (self._found.sides[model].source, target)
+
+    def score(self, wanted: Mapping[Pair, Wanted], *, heat: bool = False) -> None:
+        """Score pairs; what has no score becomes a failure.
+
+        Args:
+            wanted: what of which pair.
+            heat: whether these are heats of a race.
+        """
+        if not wanted:
+            return
+        if not heat:
+            self.draw({pair: self.needs(*pair) for pair in wanted})
+        lost = self.lost
+        left = {pair: one for pair, one in wanted.items() if pair not in lost}
+        for model, outcome in _score_models(self._started(), left, self._progress, heat=heat):
+            self.computed.update((model, target) for target in outcome.scored)
+            self._add(outcome.failures)
+
+    def release(self, pairs: Mapping[Pair, Any]) -> None:
+        """Let go of the features that no further round needs.
+
+        Args:
+            pairs: those that are still to be scored.
+        """
+        if self._work is not None:
+            sources = {(model, self._found.sides[model].source) for model, _ in pairs}
+            for key in [key for key in self._work.held if key not in pairs and key not in sources]:
+                del self._work.held[key]
+
+    def _add(self, failures: list[dict[str, Any]]) -> None:
+        """A metric that fails in every round fails once."""
+        known = {_place(row) for row in self.failures}
+        self.failures += [row for row in failures if _place(row) not in known]
+
+    def _kept(self, *, heat: bool) -> dict[str, Census]:
+        return {
+            id_: census
+            for id_, data in self._found.listed.items()
+            if (census := kept_census(data, self._config, self._store, heat=heat)) is not None
+        }
+
+    def _started(self) -> Work:
+        if self._work is None:
+            self._progress.say("starting Ray")
+            execution = self._config.execution
+            plan = self._opened.enter_context(cluster(execution))
+            self._work = Work(
+                config=self._config,
+                store=self._store,
+                censuses=self.censuses,
+                heats=self.heats,
+                sides=self._found.sides,
+                kept=self._found.kept,
+                held={},
+                plan=plan,
+                slots=Slots(plan.actors, actor_maker(plan)),
+                window=Window(
+                    plan.in_flight,
+                    attempts=execution.attempts,
+                    time_limit_s=execution.time_limit_s,
+                ),
+                on_pair=_teller(self._progress),
+            )
+        return self._work
+
+
+def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return row["source_model"], row["target_dataset"], row["metric"]
+
+
+def _teller(progress: Progress) -> Callable[[str, str, bool], None]:
+    def tell(model: str, target: str, failed: bool) -> None:  # noqa: FBT001
+        progress.advance("pairs")
+        if failed:
+            progress.say(f"{model} -> {target} failed")
+
+    return tell
+
+
+def _score_models(
+    work: Work, wanted: Mapping[Pair, Wanted], progress: Progress, *, heat: bool
+) -> list[tuple[str, Outcome]]:
+    """Score all models, no more at once than have a slot or wait for transport."""
+    models = list(dict.fromkeys(model for model, _ in wanted))
+    progress.expect("pairs", len(wanted))
+    if not models:
+        return []
+    room = Semaphore(work.plan.actors + 1)
+    artifact = cast("UUID", create_progress_artifact(progress=0.0, description="models scored"))
+    futures: list[PrefectFuture[Outcome]] = []
+    for model in models:
+        room.acquire()
+        pairs = {target: one for (id_, target), one in wanted.items() if id_ == model}
+        future = score_model.submit(model, pairs, work, heat=heat)
+        future.add_done_callback(lambda _: room.release())
+        futures.append(future)
+    outcomes: dict[int, Outcome] = {}
+    for done, future in enumerate(as_completed(futures), start=1):
+        index = futures.index(future)
+        result: Outcome | Exception = future.result(raise_on_failure=False)
+        if isinstance(result, Exception):
+            result = _crashed(models[index], wanted, explained(result))
+        outcomes[index] = result
+        update_artifact(artifact, progress=100.0 * done / len(models))
+    return [(models[index], outcome) for index, outcome in sorted(outcomes.items())]
+
+
+def _crashed(model: str, wanted: Mapping[Pair, Wanted], error: OtceError) -> Outcome:
+    targets = [target for id_, target in wanted if id_ == model]
+    return Outcome(failures=[failure_row(model, t, "score", error) for t in targets])
