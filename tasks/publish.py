@@ -22,7 +22,6 @@ def publish(
     *,
     pairs: Sequence[str],
     unfinished: Sequence[pa.Table] = (),
-    race: pa.Table | None = None,
     failures: Sequence[dict[str, Any]],
     source_classes: Mapping[str, Sequence[str]],
     target_classes: Mapping[str, Sequence[str]],
@@ -38,7 +37,6 @@ def publish(
         store: the store.
         pairs: fingerprints of the pairs that have all scores.
         unfinished: tables of the pairs that left a race.
-        race: what the race decided; None: there was none.
         failures: rows of the failures table.
         source_classes: class names of the source side, by model id.
         target_classes: class names by data set id.
