@@ -22,7 +22,8 @@ REST = {
 @pytest.mark.parametrize("block", BLOCKS, ids="+".join)
 def test_every_configuration_is_accepted(block):
     if "models" not in block:
-        block = REST | block | {"datasets": block["datasets"] | {"alder": {"layout": "scenes:x"}}}
+        own = block.get("datasets", {})
+        block = REST | block | {"datasets": own | {"alder": {"layout": "scenes:x"}}}
         block["datasets"]["other"] = {"layout": "scenes:y"}
         block["targets"] = ["other"]
     config = check(Document(block))
