@@ -7,7 +7,8 @@ import pyarrow as pa
 from flows.pairs import Pair
 from otce import tables
 from otce.config import RunConfig
-from otce.racing import Phase, Round, Rules, Scores, Verdict, race, round_ends
+from otce.racing import Phase, Round, Rules, Verdict, race, round_ends
+from otce.standings import Scores
 
 Todo = Mapping[Pair, Round]
 """By pair the round that it is in: which phase, and which repetitions."""

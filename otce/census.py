@@ -6,16 +6,24 @@ Each function works on some items of a data set, so that many workers can share 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from otce.boundary import near_boundary
+from otce.config import RunConfig
 from otce.datasets import Dataset, Item
 from otce.errors import DataError
 from otce.fingerprint import canonical_json, digest
-from otce.sampling import Sample, digest_over_images, draw_images, draw_ranks, locate
+from otce.sampling import (
+    Sample,
+    digest_over_images,
+    draw_images,
+    draw_ranks,
+    locate,
+    pixels_to_draw,
+)
 
 _T = TypeVar("_T")
 _SPELLED_OUT: Final = 4
@@ -145,6 +153,46 @@ def draw_pixels(
             expected = label_digests[position] if label_digests is not None else None
             parts.append(_located(dataset, position, windows, int(labelled_px[position]), expected))
     return concatenated(parts)
+
+
+def draw_settings(
+    config: RunConfig,
+    dataset_id: str,
+    digest_of_dataset: str,
+    labelled_px: NDArray[np.int64],
+    *,
+    heat: bool,
+) -> dict[str, Any]:
+    """Say how a data set is drawn, as keyword arguments of `draw_pixels`.
+
+    Args:
+        config: the run.
+        dataset_id: id of the data set, for errors.
+        digest_of_dataset: see `dataset_digest`.
+        labelled_px: (all items,) labelled pixels of every item.
+        heat: for the heats of a race, which all have equally many pixels: none where the images
+            of one have fewer.
+
+    Returns:
+        Pixels, repetitions, the key of the draws, and for heats the share of images.
+
+    Raises:
+        DataError: fewer labelled pixels than a run allows.
+    """
+    key: dict[str, Any] = {"seed": config.seed, "digest_of_dataset": digest_of_dataset}
+    sampling, race = config.sampling, config.race
+    if not heat:
+        pixels = pixels_to_draw(
+            int(labelled_px.sum()),
+            sampling.pixels,
+            shrink=sampling.too_few_pixels == "shrink",
+            where=f"data set {dataset_id}",
+        )
+        return key | {"pixels": pixels, "repetitions": sampling.repetitions}
+    heats, wanted = sum(race.heats), max(1, round(race.heat_pixels * sampling.pixels))
+    most = labelled_by_draw(labelled_px, race.heat_images, repetitions=heats, **key).sum(axis=1)
+    pixels = wanted if most.min() >= wanted else 0
+    return key | {"pixels": pixels, "repetitions": heats, "images": race.heat_images}
 
 
 def labelled_by_draw(

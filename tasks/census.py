@@ -13,14 +13,14 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from otce import tables
-from otce.census import concatenated, count_labels, draw_pixels, labelled_by_draw
+from otce.census import concatenated, count_labels, draw_pixels, draw_settings
 from otce.config import DatasetConfig, RunConfig
 from otce.counts import keep_counts, kept_counts
 from otce.datasets import Item, open_dataset
 from otce.files import StorageOptions
 from otce.identity import heat_sample_fingerprint, sample_fingerprint
 from otce.readable import open_readable
-from otce.sampling import Sample, pixels_to_draw
+from otce.sampling import Sample
 from otce.store import Store
 from tasks.ray_calls import Ref, inside
 from tasks.retry import GaveUpError, Window
@@ -141,8 +141,8 @@ def take_census(
         OtceError: the data set cannot be decoded, labelled or drawn as configured.
     """
     counts_px = _counts(listed, config, store, window)
-    recipe = (_heat_recipe if heat else _recipe)(listed, config, counts_px.sum(axis=1))
-    table = _draw(listed, config, counts_px, recipe, window)
+    settings = draw_settings(config, listed.id, listed.digest, counts_px.sum(axis=1), heat=heat)
+    table = _draw(listed, config, counts_px, settings, window)
     store.put_table(_key(listed, config, heat=heat), table)
     return _census(listed, table)
 
@@ -215,34 +215,11 @@ def _counts(listed: Listed, config: RunConfig, store: Store, window: Window) -> 
     return counts_px
 
 
-def _recipe(listed: Listed, config: RunConfig, labelled_px: NDArray[np.int64]) -> dict[str, Any]:
-    return {
-        "pixels": pixels_to_draw(
-            int(labelled_px.sum()),
-            config.sampling.pixels,
-            shrink=config.sampling.too_few_pixels == "shrink",
-            where=f"data set {listed.id}",
-        ),
-        "repetitions": config.sampling.repetitions,
-    }
-
-
-def _heat_recipe(
-    listed: Listed, config: RunConfig, labelled_px: NDArray[np.int64]
-) -> dict[str, Any]:
-    race = config.race
-    wanted, heats = max(1, round(race.heat_pixels * config.sampling.pixels)), sum(race.heats)
-    key: dict[str, Any] = {"seed": config.seed, "digest_of_dataset": listed.digest}
-    most = labelled_by_draw(labelled_px, race.heat_images, repetitions=heats, **key).sum(axis=1)
-    pixels = wanted if most.min() >= wanted else 0
-    return {"pixels": pixels, "repetitions": heats, "images": race.heat_images}
-
-
 def _draw(
     listed: Listed,
     config: RunConfig,
     counts_px: NDArray[np.int64],
-    recipe: Mapping[str, Any],
+    settings: Mapping[str, Any],
     window: Window,
 ) -> pa.Table:
     chosen, options = listed.config, config.execution.storage_options
@@ -250,12 +227,7 @@ def _draw(
     with inside():
         items = ray.put(listed.items)
     labelled_px = counts_px.sum(axis=1)
-    full = {
-        **recipe,
-        "seed": config.seed,
-        "digest_of_dataset": listed.digest,
-        "label_digests": listed.label_digests or None,
-    }
+    full = {**settings, "label_digests": listed.label_digests or None}
     parts = _over_shards(
         window,
         shards,

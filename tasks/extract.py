@@ -280,8 +280,7 @@ def cut(census: Census, items_per_shard: int, repetitions: range) -> list[Shard]
     Returns:
         Shards in order of items.
     """
-    drawn = census.sample
-    drawn = drawn.take(np.isin(drawn.repetition, np.array(repetitions)))
+    drawn = census.sample.take(np.isin(census.sample.repetition, np.array(repetitions)))
     used = np.unique(drawn.item)
     shards = []
     for positions in shard_ranges(len(used), items_per_shard):

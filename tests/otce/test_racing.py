@@ -10,7 +10,8 @@ from scipy import stats
 
 from otce import tables
 from otce.errors import DataError
-from otce.racing import Phase, Rules, Verdict, comparison_level, race, round_ends, standings
+from otce.racing import Phase, Rules, Verdict, comparison_level, race, round_ends
+from otce.standings import standings
 
 FINALS = Phase("finals", (1, 2, 4, 6, 10), whole=10)
 SEEDS = st.integers(0, 2**32 - 1)
