@@ -11,8 +11,9 @@ Ours differs in this:
 - C_cons is in units of the features' total standard deviation, so that a model that doubles its
   features, or repeats them, scores the same.
 - The public code adds to the running sum of a class where it should divide it, takes the energy
-  itself for the variety, so that collapsed features raise the score, and does not project features
-  onto the sphere. Here each class is a mean over its pairs of images, and classes count alike.
+  itself, of images' mean features, for the variety, so that collapsed features raise the score,
+  and does not project features onto the sphere. Here each class is a mean over its pairs of
+  images, and classes count alike.
 
 Legend: `n` target pixels, `D` feature dimensions, `G` groups (pixels of one class in one image),
 `P` pairs of groups of one class, `q` pixels whose variety is taken.
