@@ -99,9 +99,9 @@ def through_actor(on_slot: ModelOnSlot, census: Census) -> tuple[float, int, int
     started_s = time.perf_counter()
     refs = on_slot.features(census, range(REPETITIONS), with_logits=False)
     elapsed_s = time.perf_counter() - started_s
-    parts = [ray.get(column) for column in refs]
-    kept = sum(f.nbytes + y.nbytes for column in parts for f, y in column)
-    return elapsed_s, kept, parts[0][0][0].shape[1]
+    draws = [draw for parts in refs.values() for draw in ray.get(parts)]
+    kept = sum(draw.features.nbytes + draw.labels.nbytes for draw in draws)
+    return elapsed_s, kept, draws[0].features.shape[1]
 
 
 def peak_mib(data: FolderDataset, model: ModelConfig) -> float:

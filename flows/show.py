@@ -68,8 +68,9 @@ def show_ranking(console: Console, summary: "pa.Table") -> None:
             table.add_column(name, justify="right", no_wrap=True)
         table.add_column("note", no_wrap=True)
         first = [row for row in mine if row["metric"] == _FIRST]
+        most = max((row["k_done"] for row in first), default=0)
         for row in first:
-            table.add_row(*_ranking_cells(row))
+            table.add_row(*_ranking_cells(row, most))
         console.print(table)
         if (advice := _advice(first)) is not None:
             console.print(advice, markup=False, highlight=False, soft_wrap=True)
@@ -149,8 +150,10 @@ def show_runs(console: Console, manifests: Iterable[Mapping[str, Any]]) -> None:
     console.print(table)
 
 
-def _ranking_cells(row: Mapping[str, Any]) -> list[str]:
+def _ranking_cells(row: Mapping[str, Any], most: int) -> list[str]:
     notes = []
+    if row["k_done"] < most:
+        notes.append(f"left the race after {row['k_done']} of {most}")
     if row["tied_with"]:
         notes.append(f"ties: {len(row['tied_with'])}")
     if row["degenerate"] != "none":

@@ -74,6 +74,7 @@ def test_validate_obeys_no_escape_sequence(tmp_path, capsys):
 
 def ranked(*rows):
     blank = dict.fromkeys(tables.SUMMARY.names) | {"target_dataset": "bay", "degenerate": "none"}
+    blank |= {"k_done": 3}
     return tables.table([blank | {"tied_with": []} | row for row in rows], tables.SUMMARY)
 
 
@@ -104,3 +105,11 @@ def test_advice_names_as_many_models_as_it_takes(terminal):
     show_ranking(terminal, ranked(*rows))
     told = "one of the first 2 has truly the best OTCE with probability 0.96: net-0, net-1"
     assert told in terminal.file.getvalue()
+
+
+def test_who_left_a_race_is_told(terminal):
+    stayed = {"source_model": "a", "metric": "otce", "mean": -0.1, "normalized": 0.5, "rank": 1}
+    left = stayed | {"source_model": "b", "rank": None, "k_done": 2}
+    show_ranking(terminal, ranked(stayed, left))
+    assert "left the race after 2 of 3" in terminal.file.getvalue()
+    assert terminal.file.getvalue().count("left the race") == 1
