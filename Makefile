@@ -17,7 +17,8 @@ run: $(STAMP)
 	@$(BIN)/otce run examples/demo.yaml
 
 test: $(STAMP) lint
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/otce otce
+	$(BIN)/python -m pytest -q tests/examples tests/faults tests/flows tests/infra tests/tasks
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -68,7 +68,10 @@ class Section:
     @property
     def fewest_px(self) -> int | None:
         """Pixels that would rank all sound models together, when they now differ."""
-        sound = [row for row in self.rows if row["degenerate"] == "none"]
+        # Who left a race has fewer repetitions, whatever its pixels.
+        most = max((row["k_done"] for row in self.rows), default=0)
+        whole = [row for row in self.rows if row["k_done"] == most]
+        sound = [row for row in whole if row["degenerate"] == "none"]
         counts = {row[side] for row in sound for side in ("n_source_px", "n_target_px")} - {None}
         return min(counts) if any(row["rank"] is None for row in sound) and counts else None
 

@@ -1,6 +1,7 @@
 """N-LEEP against its parts made independently, its bounds and its limits."""
 
 import math
+import sys
 
 import numpy as np
 import pytest
