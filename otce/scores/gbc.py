@@ -20,7 +20,7 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
-from otce.scores.labelled import centred, class_sums, labelled, second_moments
+from otce.scores.labelled import centred, class_sums, labelled, magnitude, second_moments
 from otce.scores.pixels import Array
 
 _AXES: Final = 64
@@ -74,7 +74,7 @@ def _principal(features_nD: Tensor) -> Tensor:
     n_pixels, n_dims = features_nD.shape
     alike_n = torch.full((n_pixels,), 1 / n_pixels, dtype=torch.float64)
     x_nD = centred(features_nD, alike_n)
-    largest = x_nD.abs().max()
+    largest = magnitude(x_nD)
     x_nD /= torch.where(largest > 0, largest, 1.0)
     _, axes_DP = scipy.linalg.eigh(
         second_moments(x_nD, alike_n).numpy(),

@@ -26,7 +26,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from otce.scores.labelled import class_sums, first_order, labelled, second_moments
+from otce.scores.labelled import class_sums, first_order, labelled, magnitude, second_moments
 from otce.scores.pixels import Array
 
 _LARGEST_LOG_T: Final = math.log(1e12)
@@ -102,7 +102,7 @@ def weighted_logme(features_nD: Tensor, index_n: Tensor, weight_n: Tensor) -> Te
 
 
 def _mean_square_one(features_nD: Tensor) -> Tensor:
-    largest = features_nD.abs().max()
+    largest = magnitude(features_nD)
     x_nD = features_nD / torch.where(largest > 0, largest, 1.0)
     root = torch.linalg.vector_norm(x_nD) / x_nD.numel() ** 0.5
     x_nD /= torch.where(root > 0, root, 1.0)
