@@ -29,7 +29,7 @@ from otce.config_file import load_config
 from otce.datasets.expand import expanded
 from otce.draw import Draw, joined
 from otce.errors import OtceError
-from otce.identity import metric_recipe
+from otce.metric_recipe import metric_recipe
 from otce.recipe import FROM_COUPLING, Metric
 from otce.scores import score_pixels
 from otce.scores.measure import measure

@@ -20,8 +20,8 @@ from otce.errors import ConfigError, DataError
 from otce.explain import Part, by_boundary, by_class, by_frequency, by_image
 from otce.files import absolute_uri, join
 from otce.fingerprint import digest
-from otce.identity import metric_recipe
 from otce.maps import CoupledDraw, couple_draw, pixel_map
+from otce.metric_recipe import metric_recipe
 from otce.overlays import overlay
 from otce.patches import PlacedPixels, patch_map, placed, pooled
 from otce.store import Store

@@ -5,11 +5,12 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from otce.config import RunConfig, ScoreConfig
+from otce.columns import SCHEMA_VERSION
+from otce.config import RunConfig
 from otce.fingerprint import fingerprint
+from otce.metric_recipe import metric_recipe
 from otce.model_config import Preprocessing
-from otce.recipe import FROM_COUPLING, Metric
-from otce.tables import SCHEMA_VERSION
+from otce.recipe import Metric
 
 SCORE_VERSION: Final = 2
 """Raised whenever the score of equal pixels changes."""
@@ -283,31 +284,3 @@ def _pair(
         "source": [chosen.source, source_digest],
         "target": [target_id, target_digest],
     }
-
-
-def metric_recipe(metric: Metric, score: ScoreConfig) -> dict[str, Any]:
-    """Select what of a recipe one metric depends on, so that the rest may change without it.
-
-    Args:
-        metric: which score.
-        score: how draws become scores.
-
-    Returns:
-        Settings by name; those of `otce_robust` are as if they were the recipe's own.
-
-    Example:
-        >>> score = ScoreConfig(epsilon=0.1, feature_scaling="none", relaxation="none",
-        ...                     class_weights="uniform")
-        >>> metric_recipe("otce_robust", score)["relaxation"], metric_recipe("logme", score)
-        ('source', {})
-    """
-    if metric not in FROM_COUPLING:
-        return {}
-    recipe = dict(score)
-    robust, full = recipe.pop("robust"), recipe.pop("full")
-    if metric == "otce":
-        return recipe
-    del recipe["epsilon_curve"]
-    if metric == "otce_robust":
-        return recipe | dict(robust)
-    return recipe | ({"full": full} if metric == "otce_full" else {})

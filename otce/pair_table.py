@@ -8,7 +8,8 @@ import pyarrow as pa
 
 from otce import tables
 from otce.config import RunConfig
-from otce.identity import SCORE_VERSION, Signature, metric_recipe
+from otce.identity import SCORE_VERSION, Signature
+from otce.metric_recipe import metric_recipe
 from otce.recipe import Metric, preset_name
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from otce.config import ScoreConfig
 from otce.draw import Draw, joined
 from otce.errors import OtceError, TransportError
 from otce.explain import BOUNDARIES, FREQUENCIES, by_boundary, by_class, by_frequency, by_image
-from otce.identity import metric_recipe
+from otce.metric_recipe import metric_recipe
 from otce.recipe import Metric
 from otce.scores import Score, score_epsilons
 from otce.scores.influence import image_sums

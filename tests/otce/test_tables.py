@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from otce import tables
+from otce.columns import SCHEMA_VERSION
 from otce.errors import StoreError
 from otce.store import Store, encode_table
 
@@ -243,7 +244,7 @@ def test_a_file_says_what_it_holds_to_any_reader(tmp_path, name):
         {k.decode(): v.decode() for k, v in pq.read_metadata(path).metadata.items()},
         dict(duckdb.connect().execute(query).fetchall()),
     ):
-        assert metadata["schema_version"] == str(tables.SCHEMA_VERSION)
+        assert metadata["schema_version"] == str(SCHEMA_VERSION)
         assert metadata["otce.table"] == name.lower()
     fields = {field.name: field.metadata for field in pq.read_schema(path)}
     for field in SCHEMAS[name]:
