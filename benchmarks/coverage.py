@@ -18,7 +18,7 @@ from rich.table import Table
 
 from otce.comparison import p_beats, standing
 from otce.intervals import Side, estimate, total
-from otce.scores.influence import by_image
+from otce.scores.influence import image_sums
 from otce.svg import ACCENT, ALARM, GRID, INK, MUTED, drawing
 
 COUNTS = (8, 16, 32, 100)
@@ -85,7 +85,7 @@ def scored(name: str, generator: np.random.Generator, count: int, setting: Setti
 
 def _side(digest: str, data: Images, influences: list[tuple[Numbers, Numbers]]) -> Side:
     pixels, values = (np.concatenate(part) for part in zip(*influences, strict=True))
-    return Side(digest, *by_image(values / len(influences), data.item[pixels]))
+    return Side(digest, *image_sums(values / len(influences), data.item[pixels]))
 
 
 class Held(NamedTuple):
