@@ -1,5 +1,6 @@
 """A tiny zoo that tests write to disk: a module with nets, weights, and a configuration."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -102,6 +103,14 @@ class Command:
     def output(self) -> str:
         """What it printed so far."""
         return self.log.read_text(errors="replace")
+
+    def titled(self, title: str) -> list[psutil.Process]:
+        """Those of its processes whose command line says so; one may end while it is asked."""
+        found = []
+        for process in self.processes():
+            with contextlib.suppress(psutil.Error):
+                found += [process] if title in " ".join(process.cmdline()) else []
+        return found
 
     def processes(self) -> list[psutil.Process]:
         """Every living process that descends from it, orphans too: they share its mark."""

@@ -79,8 +79,7 @@ def test_a_killed_feature_actor_is_replaced_and_changes_no_byte(
     actors = []
 
     def at_work():
-        titles = ((p, " ".join(p.cmdline())) for p in command.processes())
-        actors.extend(p for p, title in titles if "FeatureWorker.extract" in title)
+        actors.extend(command.titled("FeatureWorker.extract"))
         return actors
 
     wait_until(at_work, command.output)
