@@ -41,6 +41,8 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/signatures.py
 	$(BIN)/python benchmarks/images_per_second.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/metrics.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/all_metrics.py --draws 5
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/all_metrics.py pair
 	$(BIN)/python benchmarks/race.py
 	$(BIN)/python benchmarks/race.py --models 500 --simulate
 
