@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from otce.errors import DataError
+from otce.scores.labelled import finite, magnitude
 from otce.scores.pixels import Array
 
 _SUM_ERROR: Final = 1e-3
@@ -59,22 +60,8 @@ def features(values: Array, labels: Array) -> tuple[Tensor, Tensor]:
     Raises:
         DataError: shapes or types that do not fit, features that are not finite.
     """
-    x_nD, labels_n = torch.as_tensor(values).detach().cpu(), torch.as_tensor(labels).detach().cpu()
-    if x_nD.ndim != 2 or labels_n.shape != x_nD.shape[:1] or not x_nD.numel():  # noqa: PLR2004
-        raise DataError(
-            f"features of shape {tuple(x_nD.shape)} and labels of shape {tuple(labels_n.shape)}; "
-            "give (n, D) and (n,) with at least one pixel"
-        )
-    _refuse_no_integers("labels", labels_n)
-    if x_nD.is_complex():
-        raise DataError(f"features of type {x_nD.dtype}; features are real numbers")
-    x_nD = x_nD.double()
-    if not bool(x_nD.isfinite().all()):
-        raise DataError(
-            f"{int((~x_nD.isfinite()).sum())} of {x_nD.numel()} feature values are not finite; "
-            "check the model's weights and its preprocessing"
-        )
-    largest = x_nD.abs().max()
+    x_nD, labels_n = finite(values, labels)
+    largest = magnitude(x_nD)
     return x_nD / torch.where(largest > 0, largest, 1.0), labels_n.unique(return_inverse=True)[1]
 
 

@@ -27,6 +27,33 @@ _ROWS: Final = 1000
 """Pixels that are weighted at a time, so that all of them are never copied."""
 
 
+def finite(features: Array, labels: Array) -> tuple[Tensor, Tensor]:
+    """Check that features and labels of target pixels are numbers that fit together.
+
+    Args:
+        features: (n, D) real numbers, NumPy or torch.
+        labels: (n,) integers, any ids.
+
+    Returns:
+        (n, D) float64 features and (n,) int64 labels, on the CPU.
+
+    Raises:
+        DataError: shapes or types that do not fit, or features that are not finite.
+
+    Example:
+        >>> finite([[0.5], [1.0]], [7, 4])[1].tolist()
+        [7, 4]
+    """
+    features_nD, labels_n = side("target", features, labels, "cpu")
+    if not math.isfinite(float(magnitude(features_nD))):
+        bad = int(features_nD.numel() - features_nD.isfinite().sum())
+        raise DataError(
+            f"{bad} of {features_nD.numel()} target feature values are not finite; check the "
+            "model's weights and its preprocessing"
+        )
+    return features_nD, labels_n
+
+
 def labelled(features: Array, labels: Array) -> tuple[Tensor, Tensor]:
     """Check features and labels of target pixels and name the classes 0 .. T-1.
 
@@ -47,14 +74,8 @@ def labelled(features: Array, labels: Array) -> tuple[Tensor, Tensor]:
         >>> features_nD.dtype, index_n.tolist()
         (torch.float64, [1, 0, 1])
     """
-    features_nD, labels_n = side("target", features, labels, "cpu")
+    features_nD, labels_n = finite(features, labels)
     largest = float(magnitude(features_nD))
-    if not math.isfinite(largest):
-        bad = int(features_nD.numel() - features_nD.isfinite().sum())
-        raise DataError(
-            f"{bad} of {features_nD.numel()} target feature values are not finite; check the "
-            "model's weights and its preprocessing"
-        )
     if largest > _LARGEST:
         raise DataError(
             f"a target feature has the magnitude {largest:.3g}, at most {_LARGEST:g} can be "
