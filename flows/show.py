@@ -62,11 +62,11 @@ def show_ranking(console: Console, summary: "pa.Table") -> None:
     for target in dict.fromkeys(row["target_dataset"] for row in rows):
         mine = [row for row in rows if row["target_dataset"] == target]
         table = _table(f"target {plain(target)}")
-        table.add_column("rank", justify="right")
+        table.add_column("rank", justify="right", no_wrap=True, min_width=len("rank"))
         table.add_column("source model", no_wrap=True)
         for name in ("OTCE ↑ nats", "± stderr", "normalized ↑"):
             table.add_column(name, justify="right", no_wrap=True)
-        table.add_column("note", no_wrap=True)
+        table.add_column("note")
         first = [row for row in mine if row["metric"] == _FIRST]
         most = max((row["k_done"] for row in first), default=0)
         for row in first:
@@ -153,7 +153,7 @@ def show_runs(console: Console, manifests: Iterable[Mapping[str, Any]]) -> None:
 def _ranking_cells(row: Mapping[str, Any], most: int) -> list[str]:
     notes = []
     if row["k_done"] < most:
-        notes.append(f"left the race after {row['k_done']} of {most}")
+        notes.append(f"left after {row['k_done']} of {most}")
     if row["tied_with"]:
         notes.append(f"ties: {len(row['tied_with'])}")
     if row["degenerate"] != "none":

@@ -5,9 +5,9 @@ Everything inside `execution` changes only speed and place, and is never hashed.
 """
 
 from itertools import pairwise
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from otce.dataset_config import DatasetConfig, FolderDataset, ScenesDataset
 from otce.fingerprint import fingerprint
@@ -218,18 +218,20 @@ class RunConfig(Section):
             for name, values in preset.items()
         }
 
-    @model_validator(mode="after")
-    def _metrics_can_be_had(self) -> Self:
-        if "otce" not in self.metrics:
-            raise ValueError("metrics: otce is missing; it is always computed, write it as well")
-        if len(set(self.metrics)) < len(self.metrics):
-            raise ValueError("metrics: one is written twice; write every metric once")
-        if "otce_full" in self.metrics and self.score.full is None:
+    @field_validator("metrics")
+    @classmethod
+    def _can_be_had(cls, metrics: tuple[Metric, ...], info: ValidationInfo) -> tuple[Metric, ...]:
+        if "otce" not in metrics:
+            raise ValueError("otce is missing; it is always computed, write it as well")
+        if len(set(metrics)) < len(metrics):
+            raise ValueError("one is written twice; write every metric once")
+        # A score that is wrong itself is not there, and told already.
+        if "otce_full" in metrics and "score" in info.data and info.data["score"].full is None:
             raise ValueError(
-                "metrics: otce_full has no coefficients; fit them on pairs whose transfer was "
-                "measured (otce.scores.fit) and write them as score.full"
+                "otce_full has no coefficients; fit them on pairs whose transfer was measured "
+                "(otce.scores.fit) and write them as score.full"
             )
-        return self
+        return metrics
 
     @property
     def fingerprint(self) -> str:

@@ -170,7 +170,7 @@ def _dangling_names(document: Document) -> Iterator[str]:
 
 def _explain(document: Document, detail: Mapping[str, Any]) -> str:
     path = tuple(str(part) for part in detail["loc"] if part != "[key]")
-    if path[0] == "datasets":
+    if path[:1] == ("datasets",):
         # Between the data set's id and its keys pydantic names the layout it was taken for.
         path = path[:2] + path[3:]
     match detail["type"]:

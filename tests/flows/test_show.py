@@ -111,5 +111,5 @@ def test_who_left_a_race_is_told(terminal):
     stayed = {"source_model": "a", "metric": "otce", "mean": -0.1, "normalized": 0.5, "rank": 1}
     left = stayed | {"source_model": "b", "rank": None, "k_done": 2}
     show_ranking(terminal, ranked(stayed, left))
-    assert "left the race after 2 of 3" in terminal.file.getvalue()
-    assert terminal.file.getvalue().count("left the race") == 1
+    assert "left after 2 of 3" in terminal.file.getvalue()
+    assert terminal.file.getvalue().count("left after") == 1

@@ -230,3 +230,17 @@ def test_a_document_needs_no_file():
     assert isinstance(check(Document(data)), RunConfig)
     with pytest.raises(ConfigError, match=r"the top: seed: .*found 'x'"):
         check(Document(data | {"seed": "x"}))
+
+
+@pytest.mark.parametrize(
+    ("metrics", "told"),
+    [
+        ("[logme]", "metrics: otce is missing; it is always computed"),
+        ("[otce, gbc, gbc]", "metrics: one is written twice"),
+        ("[otce, otce_full]", "metrics: otce_full has no coefficients; fit them"),
+    ],
+)
+def test_metrics_that_cannot_be_had_are_told_in_a_sentence(tmp_path, metrics, told):
+    """They once ended in a traceback: a check of the whole run has no place of its own."""
+    with pytest.raises(ConfigError, match=told):
+        load(tmp_path, f"metrics={metrics}")
