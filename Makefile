@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # make: the stamp is renewed when what is installed changes.
 STAMP := $(VENV)/installed
 
-.PHONY: run test lint bench clean
+.PHONY: run test test-faults lint bench clean
 
 $(STAMP): pyproject.toml constraints.txt
 	@echo "creating the environment in $(VENV) (a few minutes the first time)"
@@ -19,6 +19,10 @@ run: $(STAMP)
 test: $(STAMP) lint
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/otce otce
 	$(BIN)/python -m pytest -q tests/examples tests/faults tests/flows tests/infra tests/tasks
+
+# The long fault tests: kills of every part, a store that fails, a cluster that loses a node.
+test-faults: $(STAMP)
+	$(BIN)/python -m pytest -q -m nightly tests
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
