@@ -8,7 +8,7 @@ from flows.pairs import Pair, Prepared
 from flows.score import Scorer
 from flows.sources import repetition_names
 from otce.config import RunConfig
-from otce.recipe import Metric
+from otce.recipe import Metric, repetitions_of
 from otce.store import Store
 from tasks.kept import Kept
 from tasks.work import Wanted
@@ -59,7 +59,10 @@ def wanted_of(
         if not names:
             continue
         own = stems(config, found, pair)
-        missing = {m: kept.missing(name, own[m], repetitions) for m, name in names.items()}
+        missing = {
+            m: kept.missing(name, own[m], repetitions_of(m, repetitions))
+            for m, name in names.items()
+        }
         if left := {m: ranges for m, ranges in missing.items() if ranges}:
             wanted[pair] = Wanted(names, own, left)
     return wanted
@@ -117,17 +120,18 @@ def join_whole(config: RunConfig, found: Prepared, store: Store) -> Kept:
     Raises:
         StoreError: an object is damaged, or the store refuses.
     """
-    kept, repetitions = Kept.listed(store), config.sampling.repetitions
+    kept, repetitions = Kept.listed(store), range(config.sampling.repetitions)
 
     def join(pair: Pair) -> set[str]:
         own = stems(config, found, pair)
         whole = {
-            name: own[metric]
+            name: metric
             for metric, name in found.todo[pair].items()
-            if name not in kept.whole and not kept.missing(name, own[metric], range(repetitions))
+            if name not in kept.whole
+            and not kept.missing(name, own[metric], repetitions_of(metric, repetitions))
         }
-        for name, stem in whole.items():
-            kept.join(name, stem, repetitions)
+        for name, metric in whole.items():
+            kept.join(name, own[metric], len(repetitions_of(metric, repetitions)))
         return set(whole)
 
     with ThreadPoolExecutor(max_workers=8) as pool:

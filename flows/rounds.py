@@ -13,6 +13,7 @@ from flows.repetitions import heats_of, score_in_full, stems, wanted_of
 from flows.score import Scorer
 from otce.config import RunConfig
 from otce.pair_table import unfinished_pair
+from otce.recipe import OVER_ALL_PIXELS
 from otce.store import Store
 from tasks.kept import Kept
 
@@ -97,12 +98,15 @@ def unfinished_tables(
     """
 
     def read(pair: Pair) -> list[pa.Table]:
-        own = stems(config, found, pair)
-        return [
-            unfinished_pair(own[metric], kept.read(name, own[metric], wanted).to_pylist())
-            for metric, name in found.names[pair].items()
-            if not kept.missing(name, own[metric], wanted := range(ends[pair]))
-        ]
+        own, tables = stems(config, found, pair), []
+        for metric, name in found.names[pair].items():
+            if kept.missing(name, own[metric], wanted := range(ends[pair])):
+                continue
+            table = kept.read(name, own[metric], wanted)
+            # What has one repetition is whole.
+            is_whole = metric in OVER_ALL_PIXELS
+            tables.append(table if is_whole else unfinished_pair(own[metric], table.to_pylist()))
+        return tables
 
     with ThreadPoolExecutor(max_workers=8) as pool:
         return [one for part in pool.map(read, sorted(p for p in ends if ends[p])) for one in part]

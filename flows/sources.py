@@ -151,7 +151,7 @@ def pair_names(
             metric=metric,
         )
         for metric in config.metrics
-        if has_map or metric != "zero_shot_miou"
+        if has_map or metric not in {"zero_shot_miou", "zero_shot_miou_all_px"}
     }
 
 

@@ -47,8 +47,8 @@ def features_at(
         >>> features_at(ramp, np.zeros(4, int), np.arange(4), (1, 4)).flatten().tolist()
         [0.0, 0.25, 0.75, 1.0]
     """
-    low_y, high_y, part_y = _neighbours(y_px, label_size_px[0], map_Dhw.shape[1])
-    low_x, high_x, part_x = _neighbours(x_px, label_size_px[1], map_Dhw.shape[2])
+    low_y, high_y, part_y = neighbours(y_px, label_size_px[0], map_Dhw.shape[1])
+    low_x, high_x, part_x = neighbours(x_px, label_size_px[1], map_Dhw.shape[2])
     flat_Dc = map_Dhw.flatten(1)
     wy, wx = (torch.from_numpy(part).to(map_Dhw) for part in (part_y, part_x))
 
@@ -61,10 +61,23 @@ def features_at(
     return (top_Dn * (1 - wy) + bottom_Dn * wy).T
 
 
-def _neighbours(
-    position_px: Pixels, label_px: int, map_px: int
+def neighbours(
+    position_px: NDArray[np.integer], label_px: int, map_px: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Find the two map cells around each label pixel's centre and the weight of the second."""
+    """Find the two map cells around each label pixel's centre, along one side of the image.
+
+    Args:
+        position_px: (n,) rows or columns in the label mask.
+        label_px: height or width of the label mask.
+        map_px: height or width of the map.
+
+    Returns:
+        The first cell, the second, and the weight of the second, 0 where there is none.
+
+    Example:
+        >>> [side.tolist() for side in neighbours(np.array([0, 1, 3]), 4, 2)]
+        [[0, 0, 1], [1, 1, 1], [0.0, 0.25, 0.0]]
+    """
     centre = (position_px.astype(np.float64) + 0.5) * (map_px / label_px) - 0.5
     inside = np.clip(centre, 0, map_px - 1)
     low = np.floor(inside).astype(np.int64)
@@ -90,6 +103,7 @@ def extract(
     pixels: Sequence[tuple[Pixels, Pixels]],
     *,
     batch_size: int,
+    beside: Callable[[_Key, tuple[Tensor, ...]], object] | None = None,
 ) -> list[tuple[NDArray[np.float32], ...]]:
     """Run a model over images and keep the features of their drawn pixels.
 
@@ -102,6 +116,8 @@ def extract(
         read: decodes the image of a key, (H, W, 3) uint8; its size is the label's size.
         pixels: rows and columns of the drawn pixels of each image.
         batch_size: most images a forward pass; halves while the device's memory is short.
+        beside: is shown the key and the maps of each image, in order; those of a batch that was too
+            much once more.
 
     Returns:
         Per image, in order, one (n, D) float32 array of each map.
@@ -115,7 +131,7 @@ def extract(
         while len(rows) < end:
             images = batch[len(rows) - end :][:batch_size]
             some = slice(len(rows), len(rows) + len(images))
-            found = _rows(model_id, maps, images, keys[some], pixels[some])
+            found = _rows(model_id, maps, images, keys[some], pixels[some], beside)
             if found is None:
                 batch_size = len(images) // 2
             else:
@@ -127,20 +143,25 @@ def _rows(
     model_id: str,
     maps: Maps,
     images: list[NDArray[np.uint8]],
-    keys: Sequence[object],
+    keys: Sequence[_Key],
     pixels: Sequence[tuple[Pixels, Pixels]],
+    beside: Callable[[_Key, tuple[Tensor, ...]], object] | None,
 ) -> list[tuple[NDArray[np.float32], ...]] | None:
     """Run one batch; None when it is too much for the memory. No map outlives this call."""
     try:
-        return [
-            tuple(
-                _finite(features_at(map_Dhw, *at_px, image.shape[:2]), model_id, key)
-                for map_Dhw in maps_of_image
+        found = []
+        for image, maps_of_image, at_px, key in zip(
+            images, zip(*maps(images), strict=True), pixels, keys, strict=True
+        ):
+            if beside is not None:
+                beside(key, maps_of_image)
+            found.append(
+                tuple(
+                    _finite(features_at(map_Dhw, *at_px, image.shape[:2]), model_id, key)
+                    for map_Dhw in maps_of_image
+                )
             )
-            for image, maps_of_image, at_px, key in zip(
-                images, zip(*maps(images), strict=True), pixels, keys, strict=True
-            )
-        ]
+        return found  # noqa: TRY300 - what follows is the recovery
     except (torch.OutOfMemoryError, MemoryError) as error:
         if len(images) == 1:
             height, width = images[0].shape[:2]

@@ -31,6 +31,12 @@ Metric = Literal[
     "leep",
     "nce",
     "zero_shot_miou",
+    # of the same, over every labelled pixel of the target instead of drawn ones
+    "logme_all_px",
+    "h_score_all_px",
+    "h_score_shrunk_all_px",
+    "nce_all_px",
+    "zero_shot_miou_all_px",
 ]
 
 DEFAULT_METRICS: Final[tuple[Metric, ...]] = ("otce",)
@@ -38,8 +44,42 @@ FROM_COUPLING: Final[frozenset[Metric]] = frozenset(
     {"otce", "otce_robust", "normalized", "wasserstein", "jc_otce", "otce_full"}
 )
 """Metrics that look at source pixels."""
-FROM_PREDICTIONS: Final[frozenset[Metric]] = frozenset({"leep", "nce", "zero_shot_miou"})
+FROM_PREDICTIONS: Final[frozenset[Metric]] = frozenset(
+    {"leep", "nce", "zero_shot_miou", "nce_all_px", "zero_shot_miou_all_px"}
+)
 """Metrics that look at what the model predicts on the target."""
+OVER_ALL_PIXELS: Final[frozenset[Metric]] = frozenset(
+    {
+        "logme_all_px",
+        "h_score_all_px",
+        "h_score_shrunk_all_px",
+        "nce_all_px",
+        "zero_shot_miou_all_px",
+    }
+)
+"""Metrics that look at every labelled pixel of the target, and so have one repetition."""
+
+
+def repetitions_of(metric: str, repetitions: range) -> range:
+    """Say which of some repetitions a metric has.
+
+    Args:
+        metric: one of `Metric`.
+        repetitions: of the draws.
+
+    Returns:
+        All of them, or of metrics over all pixels at most the first one of all.
+
+    Example:
+        >>> repetitions_of("logme_all_px", range(10)), repetitions_of("logme", range(10))
+        (range(0, 1), range(0, 10))
+        >>> len(repetitions_of("logme_all_px", range(1, 3)))
+        0
+    """
+    if metric not in OVER_ALL_PIXELS:
+        return repetitions
+    return range(repetitions.start, max(repetitions.start, min(repetitions.stop, 1)))
+
 
 PRESETS: Final[dict[str, dict[str, dict[str, Any]]]] = {
     # arXiv 2109.15242 to the letter: raw features, balanced transport, N = 10^4, K = 10.

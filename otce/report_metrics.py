@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import floor, isnan, log10
 from statistics import median
-from typing import Any, Final, NamedTuple, get_args
+from typing import Any, Final, NamedTuple, cast, get_args
 
 from otce.agreement import agreement
-from otce.recipe import FROM_COUPLING, FROM_PREDICTIONS, Metric
+from otce.recipe import FROM_COUPLING, FROM_PREDICTIONS, OVER_ALL_PIXELS, Metric
 
 Row = dict[str, Any]
 
@@ -23,7 +23,7 @@ class About(NamedTuple):
     range: str
 
 
-ABOUT: Final[dict[Metric, About]] = {
+_ABOUT: Final[dict[Metric, About]] = {
     "otce": About("how well the coupled source label tells the target label", "nats", "at most 0"),
     "otce_robust": About(
         "OTCE of a coupling that may leave source pixels out and weighs all classes alike",
@@ -65,6 +65,11 @@ ABOUT: Final[dict[Metric, About]] = {
     "leep": About("how well the model's predictions tell the target label", "nats", "at most 0"),
     "nce": About("how well the predicted label alone tells the target label", "nats", "at most 0"),
     "zero_shot_miou": About("mean IoU of the model as it is, untrained", "share", "0 to 1"),
+}
+ABOUT: Final[dict[Metric, About]] = _ABOUT | {
+    over_all: about._replace(meaning=f"{about.meaning}, over all labelled pixels")
+    for over_all in OVER_ALL_PIXELS
+    for about in [_ABOUT[cast("Metric", over_all.removesuffix("_all_px"))]]
 }
 _ORDER: Final = {metric: place for place, metric in enumerate(get_args(Metric))}
 

@@ -118,7 +118,8 @@ PAIR: Final = schema(
     column(
         "target_items",
         pa.list_(INT),
-        "positions of the target images with pixels in any draw; in the first row only",
+        "positions of the target images with pixels in any draw, or of the first image of each "
+        "block where all pixels count; in the first row only",
         later=LATER,
     ),
     column(
@@ -183,7 +184,7 @@ SUMMARY: Final = schema(
         }.items()
     ),
     column("n_source_images", INT, "source images with drawn pixels", later=LATER),
-    column("n_target_images", INT, "target images with drawn pixels", later=LATER),
+    column("n_target_images", INT, "as n_source_images; blocks of _all_px metrics", later=LATER),
     column(
         "p_beats_next",
         NUMBER,

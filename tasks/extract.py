@@ -20,8 +20,9 @@ from otce.sampling import Sample
 from otce.zoo import SourceModel, load_model
 from tasks.census import Census, shard_ranges
 from tasks.cluster import Plan, Slot
-from tasks.ray_calls import Ref, Refs, inside, result
+from tasks.ray_calls import ALL_PIXELS, Ref, Refs, inside, result
 from tasks.retry import attempt
+from tasks.sums import NO_SUMS, Kinds, Sums, SumsOf, sums_of, whole_blocks
 
 _GPU_BATCH = 8
 # On a CPU larger batches gain little, and one image at a time gives the same bytes however the
@@ -40,6 +41,7 @@ class Shard:
         digests: digest of each item's image, as counted.
         sample: the drawn pixels; `item` is the position in `items`.
         repetitions: which draws.
+        sums: what is summed over all labelled pixels of these items.
     """
 
     config: DatasetConfig
@@ -48,6 +50,7 @@ class Shard:
     digests: tuple[str, ...]
     sample: Sample
     repetitions: range
+    sums: SumsOf | None = None
 
 
 class FeatureWorker:
@@ -103,7 +106,8 @@ class FeatureWorker:
             with_logits: whether the model's predictions at these pixels are needed as well.
 
         Returns:
-            The feature dimension, then an `otce.draw.Draw` of each of the shard's repetitions.
+            The feature dimension, then an `otce.draw.Draw` of each of the shard's repetitions, then
+            the blocks of sums where the shard has some.
 
         Raises:
             DataError: an image is corrupt or changed.
@@ -117,6 +121,7 @@ class FeatureWorker:
         ends = np.cumsum(np.bincount(sample.item, minlength=len(shard.items)))
         spans = np.split(by_item, ends[:-1])
         model = self._model
+        sums = Sums(model.id, shard.sums, dataset, shard.items) if shard.sums else None
         rows = extract(
             model.id,
             model.features_and_logits if with_logits else model.features,
@@ -124,6 +129,7 @@ class FeatureWorker:
             lambda i: dataset.image(shard.items[i], shard.digests[i]),
             [(sample.y_px[span], sample.x_px[span]) for span in spans],
             batch_size=batch_size or (_GPU_BATCH if on_gpu else _CPU_BATCH),
+            beside=sums.add if sums else None,
         )
         order = np.argsort(by_item)
         features, *logits = (np.concatenate(maps)[order] for maps in zip(*rows, strict=True))
@@ -141,6 +147,7 @@ class FeatureWorker:
                 )
                 for at in masks
             ),
+            *([sums.blocks] if sums else []),
         ]
 
 
@@ -201,22 +208,30 @@ class ModelOnSlot:
         """
         attempt(self._ready, attempts=self._execution.attempts, recover=self._replace)
 
-    def features(self, census: Census, repetitions: range, *, with_logits: bool) -> Refs:
+    def features(
+        self,
+        census: Census,
+        repetitions: range,
+        *,
+        with_logits: bool,
+        sums: Kinds = NO_SUMS,
+    ) -> Refs:
         """Extract some draws of one data set, two shards in flight.
 
         Args:
             census: the data set and its drawn pixels.
             repetitions: which draws; images that they do not see are not looked at.
             with_logits: whether the model's predictions are needed as well.
+            sums: what is summed over all labelled pixels; if anything, every image is looked at.
 
         Returns:
-            References of the parts of each draw, in order of items.
+            References of the parts of each draw, in order of items, and of the sums.
 
         Raises:
             GaveUpError: a shard failed for good.
         """
         self.load()
-        shards = cut(census, self._execution.items_per_shard, repetitions)
+        shards = cut(census, self._execution.items_per_shard, repetitions, sums)
 
         def start(index: int) -> list[Ref]:
             return self._start(shards[index], with_logits=with_logits)
@@ -227,7 +242,8 @@ class ModelOnSlot:
             if index + 1 < len(shards):
                 started[index + 1] = start(index + 1)
             parts.append(self._finish(start, started, index))
-        return dict(zip(repetitions, map(list, zip(*parts, strict=True)), strict=True))
+        keys = [*repetitions, *([ALL_PIXELS] if any(sums) else [])]
+        return dict(zip(keys, map(list, zip(*parts, strict=True)), strict=True))
 
     def _finish(
         self, start: Callable[[int], list[Ref]], started: dict[int, list[Ref]], index: int
@@ -249,7 +265,8 @@ class ModelOnSlot:
 
     def _start(self, shard: Shard, *, with_logits: bool) -> list[Ref]:
         execution = self._execution
-        method = self._slot.actor.extract.options(num_returns=len(shard.repetitions) + 1)
+        parts = 1 + len(shard.repetitions) + (shard.sums is not None)
+        method = self._slot.actor.extract.options(num_returns=parts)
         with inside():
             refs: list[Ref] = method.remote(
                 shard, execution.storage_options, execution.batch_size, with_logits=with_logits
@@ -269,32 +286,45 @@ class ModelOnSlot:
         self._loaded = None
 
 
-def cut(census: Census, items_per_shard: int, repetitions: range) -> list[Shard]:
+def cut(
+    census: Census, items_per_shard: int, repetitions: range, sums: Kinds = NO_SUMS
+) -> list[Shard]:
     """Cut a data set's drawn pixels into shards of items; items without pixels fall out.
+
+    With sums over all pixels no item falls out, and shards end where blocks of items end, so that
+    no sum depends on how the work is cut.
 
     Args:
         census: the data set and its drawn pixels.
-        items_per_shard: most items of a shard.
+        items_per_shard: most items of a shard; a block that has more is one shard.
         repetitions: which draws.
+        sums: what is summed over all labelled pixels.
 
     Returns:
         Shards in order of items.
     """
+    listed = census.listed
     drawn = census.sample.take(np.isin(census.sample.repetition, np.array(repetitions)))
-    used = np.unique(drawn.item)
+    if any(sums):
+        used = np.arange(len(listed.items))
+        spans = whole_blocks(len(used), items_per_shard)
+    else:
+        used = np.unique(drawn.item)
+        spans = shard_ranges(len(used), items_per_shard)
     shards = []
-    for positions in shard_ranges(len(used), items_per_shard):
-        members = used[positions.start : positions.stop]
+    for span in spans:
+        members = used[span.start : span.stop]
         inside = drawn.take((drawn.item >= members[0]) & (drawn.item <= members[-1]))
         local = np.searchsorted(members, inside.item).astype(np.int32)
         shards.append(
             Shard(
-                config=census.listed.config,
-                items=tuple(census.listed.items[i] for i in members),
+                config=listed.config,
+                items=tuple(listed.items[i] for i in members),
                 positions=members.astype(np.int32),
-                digests=tuple(census.listed.image_digests[i] for i in members),
+                digests=tuple(listed.image_digests[i] for i in members),
                 sample=replace(inside, item=local),
                 repetitions=repetitions,
+                sums=sums_of(listed, span, sums) if any(sums) else None,
             )
         )
     return shards

@@ -11,6 +11,7 @@ from tasks.extract import ModelOnSlot
 from tasks.keep import keep_draws, read_draws
 from tasks.ray_calls import Refs
 from tasks.retry import GaveUpError
+from tasks.sums import NO_SUMS, Kinds, kinds_of
 from tasks.work import Wanted, Work
 
 Found = Refs | tuple[str, OtceError]
@@ -85,7 +86,8 @@ def _new(
                 and side.tap != "logits"
                 and not FROM_PREDICTIONS.isdisjoint(pairs[id_].names)
             )
-            found = _extracted(model, census, repetitions, with_logits=with_logits)
+            sums = kinds_of(pairs[id_].names) if id_ in pairs else NO_SUMS
+            found = _extracted(model, census, repetitions, with_logits=with_logits, sums=sums)
             if id_ == side.source and not heat:
                 found = _kept(found, side, config)
             yield id_, found
@@ -102,10 +104,10 @@ def _read(
 
 
 def _extracted(
-    model: ModelOnSlot, census: Census, repetitions: range, *, with_logits: bool
+    model: ModelOnSlot, census: Census, repetitions: range, *, with_logits: bool, sums: Kinds
 ) -> Found:
     try:
-        return model.features(census, repetitions, with_logits=with_logits)
+        return model.features(census, repetitions, with_logits=with_logits, sums=sums)
     except GaveUpError as error:
         return "extract", error
 

@@ -15,7 +15,9 @@ import ray
 Ref: TypeAlias = "ray.ObjectRef[Any]"
 """Reference of a result that Ray holds."""
 Refs: TypeAlias = Mapping[int, list[Ref]]
-"""By repetition, references of the parts of a data set's features."""
+"""By repetition, references of the parts of a data set's features; `ALL_PIXELS` stands beside."""
+ALL_PIXELS: Final = -1
+"""In place of a repetition: sums over all labelled pixels, as lists of blocks."""
 
 _POLL_S: Final = 1.0
 _LEAVE_S: Final = 10.0

@@ -9,12 +9,12 @@ from prefect.cache_policies import NO_CACHE
 
 from otce.errors import OtceError
 from otce.pair_table import Row, pair_rows, whole_pair
-from otce.recipe import Metric
+from otce.recipe import Metric, repetitions_of
 from otce.repetitions import repetitions_name
 from otce.scores.zero_shot import class_map
 from otce.tables import PAIR, table
 from tasks.features import features
-from tasks.ray_calls import Refs
+from tasks.ray_calls import ALL_PIXELS, Refs
 from tasks.retry import GaveUpError
 from tasks.solve import Request, Rows, submit
 from tasks.work import Outcome, Wanted, Work, failure_row
@@ -111,7 +111,8 @@ def _put_range(
     work: Work,
 ) -> None:
     """Put a whole pair as such, and repetitions in an object of their own."""
-    whole = metric in wanted.names and len(rows) == work.config.sampling.repetitions
+    all_ = repetitions_of(metric, range(work.config.sampling.repetitions))
+    whole = metric in wanted.names and len(rows) == len(all_)
     name = wanted.names[metric] if whole else wanted.stems[metric]
     full = pair_rows(
         work.config,
@@ -148,6 +149,7 @@ def _solved(
             ),
             refs[side.source][k],
             refs[target][k],
+            refs[target].get(ALL_PIXELS, []) if k == 0 else [],
             num_cpus=work.plan.solve_cpus,
         )
         for target, k in todo

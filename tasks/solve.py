@@ -12,8 +12,9 @@ from otce.draw import Draw, joined
 from otce.errors import OtceError, TransportError
 from otce.explain import BOUNDARIES, FREQUENCIES, by_boundary, by_class, by_frequency, by_image
 from otce.metric_recipe import metric_recipe
-from otce.recipe import Metric
+from otce.recipe import OVER_ALL_PIXELS, Metric
 from otce.scores import Score, score_epsilons
+from otce.scores.all_pixels import Block
 from otce.scores.influence import image_sums
 from otce.scores.measure import Reading, measure
 from tasks.ray_calls import Ref
@@ -40,51 +41,62 @@ class Request:
     with_curve: bool
 
 
-def solve_parts(request: Request, n_source: int, *parts: Draw) -> Rows:
+def solve_parts(request: Request, source_parts: int, target_parts: int, *parts: Any) -> Rows:
     """Score a repetition from the parts of its features.
 
     Args:
         request: what is wanted.
-        n_source: how many of the parts are source pixels; the others are target pixels.
-        *parts: features and labels, source parts first.
+        source_parts: how many of the parts are source pixels.
+        target_parts: how many are target pixels.
+        *parts: in this order `otce.draw.Draw`s of both, and lists of blocks of all target pixels.
 
     Returns:
         By metric, the columns of its row (without those that name the pair), or why there is none.
     """
     # Sums depend on the number of threads in the last bit; one thread makes bytes equal anywhere.
     torch.set_num_threads(1)
-    source, target = joined(parts[:n_source]), joined(parts[n_source:])
+    ends = source_parts, source_parts + target_parts
+    source, target = joined(parts[: ends[0]]), joined(parts[ends[0] : ends[1]])
+    blocks = [block for some in parts[ends[1] :] for block in some]
     recipe = request.recipe
     recipes = {metric: metric_recipe(metric, recipe) for metric in request.metrics}
-    found = measure(source, target, recipes, request.class_map)
-    return {
-        metric: reading
-        if isinstance(reading, OtceError)
-        else _row(metric, reading, source, target)
-        | (_curve(recipe, source, target) if request.with_curve and metric == "otce" else _NO_CURVE)
-        for metric, reading in found.items()
-    }
+    found = measure(source, target, recipes, request.class_map, blocks)
+    rows: Rows = {}
+    for metric, reading in found.items():
+        if isinstance(reading, OtceError):
+            rows[metric] = reading
+        elif metric in OVER_ALL_PIXELS:
+            rows[metric] = _row_over_blocks(metric, reading, blocks, target) | _NO_CURVE
+        else:
+            has_curve = request.with_curve and metric == "otce"
+            curve = _curve(recipe, source, target) if has_curve else _NO_CURVE
+            rows[metric] = _row(metric, reading, source, target) | curve
+    return rows
 
 
-def submit(request: Request, source: list[Ref], target: list[Ref], *, num_cpus: float) -> Ref:
+def submit(
+    request: Request, source: list[Ref], target: list[Ref], blocks: list[Ref], *, num_cpus: float
+) -> Ref:
     """Start one transport; the features travel by reference.
 
     Args:
         request: what is wanted.
         source: references of the source parts.
         target: references of the target parts.
+        blocks: references of sums over all target pixels, where a metric asks for them.
         num_cpus: CPUs that it holds.
 
     Returns:
         Reference of what `solve_parts` returns.
     """
-    ref: Ref = _solve.options(num_cpus=num_cpus).remote(request, len(source), *source, *target)
+    solve = _solve.options(num_cpus=num_cpus)
+    ref: Ref = solve.remote(request, len(source), len(target), *source, *target, *blocks)
     return ref
 
 
 @ray.remote(max_retries=0)
-def _solve(request: Request, n_source: int, *parts: Draw) -> Rows:
-    return solve_parts(request, n_source, *parts)
+def _solve(request: Request, source_parts: int, target_parts: int, *parts: Any) -> Rows:
+    return solve_parts(request, source_parts, target_parts, *parts)
 
 
 _NO_CURVE: dict[str, Any] = {"curve_epsilon": [], "curve_otce": [], "curve_failure": None}
@@ -132,6 +144,25 @@ def _row(metric: Metric, reading: Reading, source: Draw, target: Draw) -> dict[s
         | _by_image("source", measured.source_influence, source)
         | _coupling_columns(metric, reading.score)
         | {"parts": _parts(reading.score, target) if metric == "otce" else []}
+    )
+
+
+def _row_over_blocks(
+    metric: Metric, reading: Reading, blocks: Sequence[Block], target: Draw
+) -> dict[str, Any]:
+    measured = reading.measured
+    return (
+        {
+            "value": measured.value,
+            "n_source_px": None,
+            "n_target_px": sum(block.n_pixels for block in blocks),
+            "feature_dim": target.features.shape[1],
+            "target_items": [block.first_item for block in blocks],
+            "target_influence": measured.target_influence.tolist(),
+            "parts": [],
+        }
+        | _by_image("source", None, target)
+        | _coupling_columns(metric, None)
     )
 
 

@@ -170,7 +170,7 @@ def _between(
     a, variance_0 = shrinkage.detach(), variance.detach()
     identity_DD = torch.eye(x_nD.shape[1], dtype=torch.float64)
     shrunk_DD = (1 - a) * covariance_DD + a * variance_0 * identity_DD
-    v_DT = _solved(shrunk_DD, means_TD.T, len(x_nD))
+    v_DT = solved(shrunk_DD, means_TD.T, len(x_nD))
     spread_T = (v_DT * (covariance_DD @ v_DT)).sum(dim=0)
     size_T = v_DT.square().sum(dim=0)
 
@@ -186,7 +186,7 @@ def _between(
     return (1 - shrinkage) * (2 * reached - kept + first_order(share_n, slope_n))
 
 
-def _solved(matrix_DD: Tensor, right_DT: Tensor, n_pixels: int) -> Tensor:
+def solved(matrix_DD: Tensor, right_DT: Tensor, n_pixels: int) -> Tensor:
     """Solve with a symmetric matrix that has no negative eigenvalues, or its pseudo-inverse."""
     factor_DD, failed = torch.linalg.cholesky_ex(matrix_DD)
     pivot_D = factor_DD.diagonal().square()

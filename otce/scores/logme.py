@@ -27,12 +27,15 @@ import torch
 from torch import Tensor
 
 from otce.scores.labelled import class_sums, first_order, labelled, magnitude, second_moments
+from otce.scores.moments import Moments, occurring
 from otce.scores.pixels import Array
 
 _LARGEST_LOG_T: Final = math.log(1e12)
 _GRID: Final = 100
 _HALVINGS: Final = 30
 """Of a bracket of two steps of the grid, about 1 wide: log t to nine digits."""
+_SUMMED: Final = 10_000
+"""Pixels whose sum's rounding is looked for in sums of more: those are not added one by one."""
 
 
 def logme(features: Array, labels: Array) -> float:
@@ -85,8 +88,7 @@ def weighted_logme(features_nD: Tensor, index_n: Tensor, weight_n: Tensor) -> Te
     sigma_R1, axes_DR = _spectrum(second_moments(x_nD, fixed_n), n_pixels)
     projection_RT = axes_DR.T @ sums_TD.T
     t_T, q_T = _best_t(sigma_R1, projection_RT, count_T, n_pixels)
-    volume_T = torch.log1p(sigma_R1 / t_T).sum(dim=0)
-    evidence_T = -((2 * math.pi * math.e / n_pixels) * q_T).log() / 2 - volume_T / (2 * n_pixels)
+    evidence_T = _evidence(sigma_R1, t_T, q_T, n_pixels)
 
     def slope_n() -> Tensor:
         turned_nR = x_nD @ axes_DR
@@ -101,6 +103,44 @@ def weighted_logme(features_nD: Tensor, index_n: Tensor, weight_n: Tensor) -> Te
     return evidence_T.mean() + first_order(weight_n, slope_n)
 
 
+def logme_of_moments(moments: Moments) -> float:
+    """Take LogME of pixels of which only sums are kept.
+
+    Args:
+        moments: of at least two classes.
+
+    Returns:
+        Nats a pixel, higher is better: what `logme` gives of the same pixels.
+
+    Raises:
+        DataError: see `otce.scores.moments.occurring`.
+
+    Example:
+        >>> import numpy as np
+        >>> from otce.scores.moments import pixels_moments
+        >>> pixels = np.array([[1.0], [0.9], [-1.0], [-0.8]]), np.array([0, 0, 1, 1])
+        >>> logme_of_moments(pixels_moments(*pixels, 2))
+        -1.008...
+    """
+    known = occurring(moments)
+    n_pixels = known.n_pixels
+    mean_D, count_T = torch.from_numpy(known.mean_D), torch.from_numpy(known.count_T)
+    # The model has no intercept: these are sums about 0.
+    gram_DD = torch.from_numpy(known.scatter_DD) + n_pixels * torch.outer(mean_D, mean_D)
+    sums_TD = torch.from_numpy(known.sums_TD) + count_T[:, None] * mean_D
+    square = float(gram_DD.trace()) / (n_pixels * len(mean_D))
+    scale = 1 / square if square > 0 else 1.0
+    sigma_R1, axes_DR = _spectrum(scale * gram_DD, min(n_pixels, _SUMMED))
+    projection_RT = axes_DR.T @ (scale**0.5 * sums_TD).T
+    t_T, q_T = _best_t(sigma_R1, projection_RT, count_T, n_pixels)
+    return float(_evidence(sigma_R1, t_T, q_T, n_pixels).mean())
+
+
+def _evidence(sigma_R1: Tensor, t_T: Tensor, q_T: Tensor, n_pixels: float) -> Tensor:
+    volume_T = torch.log1p(sigma_R1 / t_T).sum(dim=0)
+    return -((2 * math.pi * math.e / n_pixels) * q_T).log() / 2 - volume_T / (2 * n_pixels)
+
+
 def _mean_square_one(features_nD: Tensor) -> Tensor:
     largest = magnitude(features_nD)
     x_nD = features_nD / torch.where(largest > 0, largest, 1.0)
@@ -109,7 +149,7 @@ def _mean_square_one(features_nD: Tensor) -> Tensor:
     return x_nD
 
 
-def _spectrum(gram_DD: Tensor, n_pixels: int) -> tuple[Tensor, Tensor]:
+def _spectrum(gram_DD: Tensor, n_pixels: float) -> tuple[Tensor, Tensor]:
     """Take (R, 1) eigenvalues and (D, R) axes, without those that are 0 but for rounding."""
     spectrum_D, axes_DD = torch.linalg.eigh(gram_DD)
     rounding = max(n_pixels, len(spectrum_D)) * torch.finfo(torch.float64).eps
@@ -118,7 +158,7 @@ def _spectrum(gram_DD: Tensor, n_pixels: int) -> tuple[Tensor, Tensor]:
 
 
 def _best_t(
-    sigma_R1: Tensor, projection_RT: Tensor, count_T: Tensor, n_pixels: int
+    sigma_R1: Tensor, projection_RT: Tensor, count_T: Tensor, n_pixels: float
 ) -> tuple[Tensor, Tensor]:
     """Find the t of the largest evidence, and q there, for every class: best of a grid, halved.
 

@@ -1,6 +1,6 @@
 """All metrics of one draw of a pair, each with the influence of every pixel."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, Final
@@ -10,7 +10,8 @@ from torch import Tensor
 
 from otce.draw import Draw
 from otce.errors import DataError, OtceError
-from otce.recipe import FROM_COUPLING, ClassWeights, FeatureScaling, Metric
+from otce.recipe import FROM_COUPLING, OVER_ALL_PIXELS, ClassWeights, FeatureScaling, Metric
+from otce.scores.all_pixels import Block, measured_over_all
 from otce.scores.cc_fv import weighted_cc_fv
 from otce.scores.coupled import Coupled, couple_and_measure
 from otce.scores.gbc import weighted_gbc
@@ -62,6 +63,7 @@ def measure(
     target: Draw,
     recipes: Mapping[Metric, Mapping[str, Any]],
     class_map: tuple[int, ...] | None,
+    blocks: Sequence[Block] = (),
 ) -> dict[Metric, Reading | OtceError]:
     """Take metrics of one draw; one that cannot be had keeps none of the others back.
 
@@ -71,6 +73,7 @@ def measure(
         recipes: the settings of each metric that is wanted, as `score_pixels` takes them; of
             metrics without a coupling none.
         class_map: for zero-shot mIoU, the target class of each class that the model predicts.
+        blocks: sums over all target pixels, for the metrics over them.
 
     Returns:
         By metric what it says, or why it says nothing.
@@ -81,6 +84,8 @@ def measure(
         try:
             if metric in FROM_COUPLING:
                 found[metric] = couple.reading(metric, dict(recipe))
+            elif metric in OVER_ALL_PIXELS:
+                found[metric] = Reading(measured_over_all(metric, blocks, class_map))
             else:
                 weighted = _weighted(metric, target, class_map)
                 found[metric] = Reading(measured(weighted, len(target.labels)))

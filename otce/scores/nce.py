@@ -9,8 +9,11 @@ Legend: `n` target pixels, `Z` source classes, `T` target classes that occur.
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy.special import xlogy
 from torch import Tensor
 
+from otce.errors import DataError
 from otce.scores import checked
 from otce.scores.pixels import Array
 
@@ -65,6 +68,30 @@ def weighted_nce(source_probabilities: Array, labels: Array, weight_n: Tensor) -
     joint_TZ = joint_TZ.index_put((index_n, predicted_n), count_n, accumulate=True)
     given_n = joint_TZ[index_n, predicted_n] / joint_TZ.sum(dim=0)[predicted_n]
     return count_n @ given_n.log() / count_n.sum()
+
+
+def nce_of_counts(count_TZ: NDArray[np.float64]) -> float:
+    """Take NCE of pixels of which only counts are kept.
+
+    Args:
+        count_TZ: (T, Z) pixels, or their weights, by class and predicted source class.
+
+    Returns:
+        What `nce` gives of the same pixels.
+
+    Raises:
+        DataError: no pixels.
+
+    Example:
+        >>> nce_of_counts(np.array([[1.0, 0.0], [1.0, 1.0]]))
+        -0.4620...
+    """
+    total = count_TZ.sum()
+    if not total > 0:
+        raise DataError("there are no labelled target pixels; check ignore and label_map")
+    predicted_Z = count_TZ.sum(axis=0)
+    entropy = -float(xlogy(count_TZ, count_TZ).sum() - xlogy(predicted_Z, predicted_Z).sum())
+    return 0.0 - entropy / float(total)
 
 
 def predictions(theta_nZ: Tensor) -> Tensor:

@@ -9,7 +9,9 @@ Legend: `n` target pixels, `Z` source classes, `C` target classes that are score
 from collections.abc import Sequence
 from typing import Final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from otce.errors import DataError
@@ -109,6 +111,31 @@ def weighted_zero_shot_miou(
     both_C = count_n @ (truth_nC & guess_nC).double()
     either_C = count_n @ (truth_nC | guess_nC).double()
     return (both_C / either_C).mean()
+
+
+def zero_shot_miou_of_counts(count_TZ: NDArray[np.float64], class_map: Sequence[int]) -> float:
+    """Take zero-shot mIoU of pixels of which only counts are kept.
+
+    Args:
+        count_TZ: (T, Z) pixels, or their weights, by target label and predicted source class.
+        class_map: (Z,) target label of each source class, or -1.
+
+    Returns:
+        What `zero_shot_miou` gives of the same pixels.
+
+    Raises:
+        DataError: fewer than two mapped classes have pixels, or the map is of other classes.
+
+    Example:
+        >>> zero_shot_miou_of_counts(np.array([[2.0, 0.0, 0.0], [0.0, 1.0, 1.0]]), (0, 1, -1))
+        0.75
+    """
+    present = torch.from_numpy(np.flatnonzero(count_TZ.sum(axis=1)))
+    scored_C, label_Z = _scored_classes(present, class_map, count_TZ.shape[1])
+    guess_ZC = (label_Z[:, None] == scored_C).double().numpy()
+    both_CC = count_TZ[scored_C.numpy()] @ guess_ZC
+    both_C, labelled_C = both_CC.diagonal(), count_TZ[scored_C.numpy()].sum(axis=1)
+    return float((both_C / (labelled_C + both_CC.sum(axis=0) - both_C)).mean())
 
 
 def _scored_classes(
