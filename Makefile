@@ -47,6 +47,7 @@ bench: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/metrics.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/all_metrics.py --draws 5
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/all_metrics.py pair
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/all_pixels.py
 	$(BIN)/python benchmarks/race.py
 	$(BIN)/python benchmarks/race.py --models 500 --simulate
 
