@@ -29,7 +29,7 @@ def solved(*, metrics=("otce",), class_map=None, with_curve=True, **changes):
         for part in (slice(8), slice(8, None))
     ]
     request = Request(ScoreConfig(**SETTINGS | changes), tuple(metrics), class_map, with_curve)
-    return solve_parts(request, 2, *parts)
+    return solve_parts(request, 2, 2, *parts)
 
 
 def row(**changes):

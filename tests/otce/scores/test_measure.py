@@ -9,8 +9,10 @@ import torch
 from otce import scores
 from otce.draw import Draw
 from otce.errors import DataError, TransportError
-from otce.recipe import FROM_COUPLING, Metric
+from otce.recipe import FROM_COUPLING, OVER_ALL_PIXELS, Metric
+from otce.scores.all_pixels import Block
 from otce.scores.measure import measure
+from otce.scores.moments import pixels_moments
 from tests.drawn import clouds
 
 DRAWN = clouds(4, n=60, m=48, dim=5, n_source=4, n_target=3)
@@ -32,13 +34,28 @@ SOURCE = drawn(DRAWN.source_ND, DRAWN.source_y, 6)
 TARGET = drawn(DRAWN.target_MD, DRAWN.target_y, 8, LOGITS)
 
 
+def block(item):
+    """Of all labelled pixels, which here are the drawn ones."""
+    at = TARGET.items == item
+    count = np.zeros((3, 4), np.int64)
+    np.add.at(count, (TARGET.labels[at], LOGITS[at].argmax(axis=1)), 1)
+    return Block(
+        item, int(at.sum()), pixels_moments(TARGET.features[at], TARGET.labels[at], 3), count
+    )
+
+
+BLOCKS = [block(item) for item in range(8)]
+
+
 def value(metric, target=TARGET):
-    return measure(SOURCE, target, {metric: RECIPES[metric]}, CLASS_MAP)[metric].measured.value
+    return measure(SOURCE, target, {metric: RECIPES[metric]}, CLASS_MAP, BLOCKS)[
+        metric
+    ].measured.value
 
 
 @pytest.fixture(scope="module")
 def readings():
-    return measure(SOURCE, TARGET, RECIPES, CLASS_MAP)
+    return measure(SOURCE, TARGET, RECIPES, CLASS_MAP, BLOCKS)
 
 
 def test_every_metric_has_a_value_and_influences_of_its_pixels(readings):
@@ -46,7 +63,7 @@ def test_every_metric_has_a_value_and_influences_of_its_pixels(readings):
     for metric, reading in readings.items():
         found = reading.measured
         assert np.isfinite(found.value)
-        assert found.target_influence.shape == (48,)
+        assert found.target_influence.shape == (8 if metric in OVER_ALL_PIXELS else 48,)
         assert abs(found.target_influence.sum()) < 1e-9
         assert (found.source_influence is None) == (metric not in FROM_COUPLING)
         assert (reading.score is None) == (metric not in FROM_COUPLING)
@@ -77,6 +94,7 @@ def test_values_are_those_of_the_plain_functions(readings):
         "jc_otce": scores.jc_otce(*sides, **COUPLING),
         "otce_full": -2.0 * score.transport_cost + 0.5 * score.otce + 1.0,
     }
+    wanted |= {metric: wanted[metric.removesuffix("_all_px")] for metric in OVER_ALL_PIXELS}
     assert wanted.keys() == readings.keys()
     for metric, number in wanted.items():
         assert readings[metric].measured.value == pytest.approx(number, rel=1e-9, abs=1e-12)
@@ -96,9 +114,10 @@ def test_at_the_tap_of_the_logits_features_are_predictions():
 def test_what_cannot_be_had_says_why_and_keeps_nothing_back():
     one_image = TARGET._replace(items=np.zeros(48, np.int32))
     recipes = RECIPES | {"otce_robust": COUPLING | {"epsilon": -1.0}}
-    found = measure(SOURCE, one_image, recipes, None)
+    found = measure(SOURCE, one_image, recipes, None, BLOCKS)
     failed = {metric: error for metric, error in found.items() if isinstance(error, Exception)}
-    assert failed.keys() == {"knn", "cc_fv", "zero_shot_miou", "otce_robust"}
+    unmapped = {"zero_shot_miou", "zero_shot_miou_all_px"}
+    assert failed.keys() == {"knn", "cc_fv", "otce_robust", *unmapped}
     assert isinstance(failed["otce_robust"], TransportError)
     assert all(isinstance(failed[name], DataError) for name in ("knn", "cc_fv", "zero_shot_miou"))
-    assert "class names in common" in str(failed["zero_shot_miou"])
+    assert all("class names in" in str(failed[name]) for name in unmapped)
