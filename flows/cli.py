@@ -185,13 +185,23 @@ def ls(store: str) -> int:
 
 
 @app.command
-def report(store: str, run_id: str | None = None) -> int:
+def report(
+    store: str,
+    run_id: str | None = None,
+    *,
+    truth: str | None = None,
+    baselines: str | None = None,
+) -> int:
     """Print a run's ranking and write its report anew from its tables.
 
     Args:
         store: path or fsspec URI of the store.
         run_id: which run; the newest when left out.
+        truth: table of measured transfer (CSV or Parquet: model, target, value; also seed, kind,
+            shots), a path or any fsspec URI: says how well every score predicted it.
+        baselines: table of what else is to be judged by it (baseline, model, value; also target).
     """
+    from flows.judged import judged, show_judged  # noqa: PLC0415
     from flows.kept_maps import kept_overlays  # noqa: PLC0415
     from flows.show import show_failures, show_ranking  # noqa: PLC0415
     from otce import tables  # noqa: PLC0415
@@ -217,9 +227,12 @@ def report(store: str, run_id: str | None = None) -> int:
     for name, schema in {"risks": tables.RISKS, "race": tables.RACE}.items():
         if opened.exists(f"{folder}/{name}.parquet"):
             found[name] = opened.get_table(f"{folder}/{name}.parquet", schema)
-    page = render(manifest=chosen, overlays=kept_overlays(opened, folder), **found)
+    agreement = judged(opened, folder, found["summary"], truth, baselines)
+    overlays = kept_overlays(opened, folder)
+    page = render(manifest=chosen, agreement=agreement, overlays=overlays, **found)
     opened.put(f"{folder}/report.html", page.encode())
     show_ranking(console, found["summary"])
+    show_judged(console, agreement)
     show_failures(console, found["failures"].to_pylist())
     console.print(f"report: {opened.uri}/{folder}/report.html", soft_wrap=True, highlight=False)
     return OK

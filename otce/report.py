@@ -17,6 +17,7 @@ from otce.report_metrics import ABOUT, MOST_MODELS, label, looks_at, noise, posi
 from otce.report_race import races
 from otce.report_risks import Overlay
 from otce.report_targets import grids, target_sections
+from otce.report_truth import SHOWN, judged_truths
 from otce.tables import RISKS
 
 Row = dict[str, Any]
@@ -34,6 +35,7 @@ def render(
     failures: pa.Table,
     risks: pa.Table | None = None,
     race: pa.Table | None = None,
+    agreement: pa.Table | None = None,
     overlays: Sequence[Overlay] = (),
 ) -> str:
     """Write the report of a run.
@@ -46,6 +48,8 @@ def render(
         failures: pairs without a score, of schema `otce.tables.FAILURES`.
         risks: what parts of the pixels cost, of schema `otce.tables.RISKS`; None: not known.
         race: what a race decided, of schema `otce.tables.RACE`; None: there was none.
+        agreement: how well measured transfer was predicted, of schema
+            `otce.truth.tables.AGREEMENT`; None: nothing was measured.
         overlays: figures of risk maps; those of other recipes than the run's are left out.
 
     Returns:
@@ -72,6 +76,8 @@ def render(
             metrics=sorted(summary["metric"].unique().to_pylist(), key=position),
             about=ABOUT,
             races=races(race, (manifest.get("sampling") or {}).get("repetitions")),
+            judged=judged_truths(agreement),
+            truth_shown=SHOWN,
             solves=solves,
             convergence_plots=_convergence_plots(solves, manifest),
             failures=failed,

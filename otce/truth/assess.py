@@ -1,0 +1,136 @@
+"""A run's rankings held against what was measured."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from otce import tables
+from otce.errors import DataError
+from otce.truth.baselines import with_learned, with_static
+from otce.truth.judge import Cell, judge
+from otce.truth.measures import FEWEST_MODELS
+from otce.truth.read import Baseline, Measured
+from otce.truth.tables import AGREEMENT
+
+_REFERENCE = "otce"
+_Values = dict[tuple[str, str], float]
+"""By model and target."""
+
+
+def assess(
+    summary: pa.Table, truth: Sequence[Measured], baselines: Iterable[Baseline] = ()
+) -> pa.Table:
+    """Say how well every metric of a run predicted what was measured.
+
+    Args:
+        summary: of the run, `otce.tables.SUMMARY`.
+        truth: what was measured; what the run did not score is passed over.
+        baselines: what else is to be judged.
+
+    Returns:
+        `otce.truth.tables.AGREEMENT`. Beside the metrics and the baselines there are the ranking
+        that ignores the target, a mixture learned on the other targets, and untrained truths as
+        predictors of trained ones.
+
+    Raises:
+        DataError: run and truth have no target with three models in common.
+    """
+    metrics, stderrs = _of_run(summary.to_pylist())
+    scored = set(metrics[_REFERENCE])
+    kept = [one for one in truth if (one.model, one.target) in scored]
+    by_truth: dict[str, list[Measured]] = {}
+    for one in kept:
+        by_truth.setdefault(one.truth, []).append(one)
+    extra = _of_baselines(baselines, scored)
+    rows = []
+    for name, measured in by_truth.items():
+        others = {
+            other: _means(found)
+            for other, found in by_truth.items()
+            if other != name and other.startswith("zero shot")
+        }
+        cells = _cells(measured, metrics | extra | others, stderrs)
+        if cells:
+            cells = with_learned(cells, [*metrics, *extra])
+            cells = with_static(cells, _models(measured))
+            rows += [row | {"truth": name} for row in judge(cells, _REFERENCE)]
+    if not rows:
+        known = ", ".join(sorted({target for _, target in scored}))
+        raise DataError(
+            f"run and truth have no target with three models in common; the run's targets are "
+            f"{known}, the truth's {', '.join(sorted({one.target for one in truth}))}"
+        )
+    return tables.table(rows, AGREEMENT)
+
+
+def _of_run(rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, _Values], dict[str, _Values]]:
+    values: dict[str, _Values] = {_REFERENCE: {}}
+    stderrs: dict[str, _Values] = {}
+    for row in rows:
+        if row["degenerate"] == "none":
+            key = row["source_model"], row["target_dataset"]
+            noise = row["stderr"] if row["total_stderr"] is None else row["total_stderr"]
+            values.setdefault(row["metric"], {})[key] = row["mean"]
+            stderrs.setdefault(row["metric"], {})[key] = noise or 0.0
+    return values, stderrs
+
+
+def _of_baselines(
+    baselines: Iterable[Baseline], scored: Iterable[tuple[str, str]]
+) -> dict[str, _Values]:
+    pairs = sorted(scored)
+    found: dict[str, _Values] = {}
+    for one in baselines:
+        values = found.setdefault(one.name, {})
+        for model, target in pairs:
+            if model == one.model and one.target in {None, target}:
+                values[model, target] = one.value
+    return found
+
+
+def _means(measured: Iterable[Measured]) -> _Values:
+    values: dict[tuple[str, str], list[float]] = {}
+    for one in measured:
+        values.setdefault((one.model, one.target), []).append(one.value)
+    return {key: float(np.mean(seeds)) for key, seeds in values.items()}
+
+
+def _cells(
+    measured: Sequence[Measured],
+    predictors: Mapping[str, _Values],
+    stderrs: Mapping[str, _Values],
+) -> list[Cell]:
+    cells = []
+    for target, ids in _models(measured).items():
+        mine = [one for one in measured if one.target == target]
+        seeds = sorted({one.seed for one in mine})
+        truth_MS = np.full((len(ids), len(seeds)), np.nan)
+        for one in mine:
+            truth_MS[ids.index(one.model), seeds.index(one.seed)] = one.value
+        cells.append(
+            Cell(
+                target,
+                truth_MS,
+                {name: _column(values, ids, target) for name, values in predictors.items()},
+                {
+                    name: np.nan_to_num(_column(stderrs.get(name, {}), ids, target))
+                    for name in predictors
+                },
+            )
+        )
+    return cells
+
+
+def _models(measured: Iterable[Measured]) -> dict[str, list[str]]:
+    """Give the models of every target that has three: two have no order to speak of."""
+    found: dict[str, set[str]] = {}
+    for one in measured:
+        found.setdefault(one.target, set()).add(one.model)
+    return {t: sorted(ids) for t, ids in sorted(found.items()) if len(ids) >= FEWEST_MODELS}
+
+
+def _column(values: _Values, models: Sequence[str], target: str) -> NDArray[np.float64]:
+    return np.array([values.get((model, target), np.nan) for model in models])

@@ -1,0 +1,158 @@
+"""Truth tables, of `otce measure` or of the user's own: CSV or Parquet, one row a model and target.
+
+Columns by name: `model` (or `source_model`), `target` (or `target_dataset`), `value`, higher is
+better; `seed`, `kind` and `shots` where there are several. Other columns are passed over.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from math import isfinite
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.csv as pc
+import pyarrow.parquet as pq
+
+from otce.errors import DataError
+from otce.files import StorageOptions, read_bytes
+
+_ALIASES: Final = {"source_model": "model", "target_dataset": "target"}
+_MOST_BYTES: Final = 1 << 28
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one model reached on one target.
+
+    Attributes:
+        truth: what was measured, in words; truths are never mixed.
+        model: id of the source model.
+        target: id of the target data set.
+        seed: of the training.
+        value: higher is better.
+    """
+
+    truth: str
+    model: str
+    target: str
+    seed: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What a baseline says of a model, for one target or (None) for all."""
+
+    name: str
+    model: str
+    target: str | None
+    value: float
+
+
+def read_truth(uri: str, options: StorageOptions | None = None) -> list[Measured]:
+    """Read a truth table.
+
+    Args:
+        uri: path or fsspec URI; Parquet if it says so, CSV otherwise.
+        options: fsspec options by protocol.
+
+    Returns:
+        Its rows; those without a value are left out.
+
+    Raises:
+        DataError: a column is missing, a value is no number, or a row is there twice.
+        StoreError: it cannot be read.
+    """
+    rows = _rows(uri, options, needed=("model", "target", "value"))
+    found: dict[tuple[str, ...], Measured] = {}
+    for number, row in enumerate(rows, start=1):
+        value = _number(row, "value", f"{uri}, row {number}")
+        if value is None:
+            continue
+        one = Measured(
+            truth=_kind(row),
+            model=str(row["model"]),
+            target=str(row["target"]),
+            seed=str(row.get("seed", "")),
+            value=value,
+        )
+        key = one.truth, one.model, one.target, one.seed
+        if key in found:
+            raise DataError(
+                f"{uri}, row {number}: {one.model} on {one.target} is there twice; give each "
+                "training a seed, or average them"
+            )
+        found[key] = one
+    if not found:
+        raise DataError(f"{uri} has no row with a value; write one row a model and target")
+    return list(found.values())
+
+
+def read_baselines(uri: str, options: StorageOptions | None = None) -> list[Baseline]:
+    """Read baselines, such as parameter counts or the accuracy on the source task.
+
+    Args:
+        uri: path or fsspec URI of CSV or Parquet with columns `baseline`, `model`, `value`, higher
+            is better, and `target` where a value holds for one target only.
+        options: fsspec options by protocol.
+
+    Returns:
+        Its rows.
+
+    Raises:
+        DataError: a column is missing or a value is no number.
+        StoreError: it cannot be read.
+    """
+    rows = _rows(uri, options, needed=("baseline", "model", "value"))
+    found = []
+    for number, row in enumerate(rows, start=1):
+        value = _number(row, "value", f"{uri}, row {number}")
+        if value is not None:
+            target = row.get("target")
+            named = None if target in {None, ""} else str(target)
+            found.append(Baseline(str(row["baseline"]), str(row["model"]), named, value))
+    return found
+
+
+def _rows(uri: str, options: StorageOptions | None, *, needed: Sequence[str]) -> list[Row]:
+    data = read_bytes(uri, options, most_bytes=_MOST_BYTES)
+    try:
+        table = pq.read_table(BytesIO(data)) if uri.endswith(".parquet") else _csv(data)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{uri} is no CSV or Parquet table: {error}") from error
+    # A table of our own calls them by their full names.
+    table = table.rename_columns([_ALIASES.get(name, name) for name in table.column_names])
+    missing = [name for name in needed if name not in table.column_names]
+    if missing:
+        raise DataError(
+            f"{uri} lacks the column {', '.join(missing)}; it has "
+            f"{', '.join(table.column_names)}, and {', '.join(needed)} are needed"
+        )
+    rows: list[Row] = table.to_pylist()
+    return rows
+
+
+def _csv(data: bytes) -> pa.Table:
+    """Read all but `value` as text: a model may be called 007."""
+    header = data.split(b"\n", 1)[0].decode(errors="replace").strip().split(",")
+    names = [name.strip().strip('"') for name in header if name.strip().strip('"') != "value"]
+    convert = pc.ConvertOptions(column_types=dict.fromkeys(names, pa.string()))
+    return pc.read_csv(BytesIO(data), convert_options=convert)
+
+
+def _number(row: Row, name: str, where: str) -> float | None:
+    value = row[name]
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not isfinite(value):
+        raise DataError(f"{where}: {name} is {value!r}; write a finite number, or leave it empty")
+    return float(value)
+
+
+def _kind(row: Row) -> str:
+    kind, shots = row.get("kind"), row.get("shots")
+    words = [str(kind).replace("_", " ")] if kind not in {None, ""} else ["truth"]
+    return " ".join([*words, *([f"with {shots} images"] if shots not in {None, "", 0} else [])])
