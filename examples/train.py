@@ -29,6 +29,7 @@ from otce.files import write_bytes
 from otce.fingerprint import fingerprint
 from otce.model_config import ModelConfig, Preprocessing
 from otce.zoo.factories import build
+from otce.zoo.libraries import library
 from otce.zoo.preprocess import chosen, to_input
 
 THREADS = 2
@@ -119,7 +120,7 @@ def _read(run: RunConfig, model: ModelConfig) -> Labelled:
 def _train(name: str, run: RunConfig, data: Labelled, steps: int) -> nn.Module:
     seed = int(fingerprint([run.seed, name])[:8], 16)
     torch.manual_seed(seed)
-    network = build(run.models[name], run.execution.python_path).train()
+    network = _built(run.models[name], run).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=HIGHEST_RATE, weight_decay=1e-4)
     batches, reported_s = _batches(data, torch.Generator().manual_seed(seed)), time.monotonic()
     for step in range(steps):
@@ -134,6 +135,15 @@ def _train(name: str, run: RunConfig, data: Labelled, steps: int) -> nn.Module:
             reported_s = time.monotonic()
             console.print(f"{name}: step {step + 1} of {steps}, loss {loss.item():.3f}")
     return network.eval()
+
+
+def _built(model: ModelConfig, run: RunConfig) -> nn.Module:
+    """Build an untrained network, of a trusted factory or of segmentation-models-pytorch."""
+    if not model.reference.startswith("smp:"):
+        return build(model, run.execution.python_path)
+    architecture, _, encoder = model.name.partition("/")
+    smp = library("segmentation_models_pytorch", "smp")
+    return smp.create_model(architecture, encoder, encoder_weights=None, **model.arguments)
 
 
 def _batches(data: Labelled, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
