@@ -13,7 +13,7 @@ from typing import Final
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, max_pool2d, max_unpool2d
+from torch.nn.functional import interpolate, max_pool2d
 
 _VGG16: Final = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 """Channels and convolutions of the stages of VGG-16."""
@@ -127,7 +127,7 @@ class _SegNet(nn.Module):
             pooled.append((places, full.shape[-2:]))
         for stage in (*self.up, self.last):
             places, size = pooled.pop()
-            features = stage(max_unpool2d(features, places, 2, output_size=size))
+            features = stage(_unpooled(features, places, size))
         return self.classifier(features)
 
 
@@ -229,6 +229,12 @@ def _stage(n_in: int, n_out: int, count: int, *, out: int | None = None) -> nn.S
             )
         )
     )
+
+
+def _unpooled(features: Tensor, places: Tensor, size_px: torch.Size) -> Tensor:
+    """Put maxima back where they were: `max_unpool2d`, which torch has not deterministic."""
+    full = features.new_zeros(*features.shape[:2], size_px.numel())
+    return full.scatter(2, places.flatten(2), features.flatten(2)).unflatten(2, size_px)
 
 
 def _resize(features: Tensor, like: Tensor) -> Tensor:
