@@ -10,7 +10,7 @@ from importlib.metadata import version
 import pytest
 
 from otce.errors import ClusterError
-from tasks.handshake import differences, needed, refuse_other_versions, workers
+from tasks.handshake import _looker, differences, needed, refuse_other_versions, workers
 from tests.ray_nodes import ROOT, Nodes, environment
 from tests.zoo import otce, write_zoo, zoo_config
 
@@ -64,6 +64,22 @@ def test_an_extra_is_needed_once_this_process_uses_it(monkeypatch):
     assert "s3fs" not in needed()
     monkeypatch.setitem(sys.modules, "s3fs", types.ModuleType("s3fs"))
     assert "s3fs" in needed()
+
+
+def test_code_of_another_commit_has_another_digest(tmp_path, monkeypatch):
+    """Between two releases the version says nothing."""
+    monkeypatch.syspath_prepend(tmp_path)
+    package = tmp_path / "some_package"
+    (package / "inner").mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "inner/numbers.py").write_text("ONE = 1\n")
+    first = _looker()((), ("some_package", "no_package"))
+    assert first.keys() == {"Python", "code of some_package"}
+    (package / "__pycache__").mkdir()
+    (package / "__pycache__/numbers.pyc").touch()
+    assert _looker()((), ("some_package",)) == first
+    (package / "inner/numbers.py").write_text("ONE = 2\n")
+    assert _looker()((), ("some_package",)) != first
 
 
 @pytest.fixture
