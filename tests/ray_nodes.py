@@ -63,7 +63,7 @@ class Nodes:
                 },
             )
         self._processes.append(process)
-        deadline_s = time.monotonic() + 120
+        deadline_s = time.monotonic() + 240
         while STARTED not in log.read_text():
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline_s, log.read_text()

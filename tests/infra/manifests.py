@@ -33,7 +33,7 @@ def ray_clusters() -> dict[str, dict]:
 
 def prefect_job() -> dict:
     """The Kubernetes job that Prefect makes of its template and the template's own defaults."""
-    template = json.loads((INFRA / "prefect-kubernetes.json").read_text())
+    template = json.loads((INFRA / "prefect-raycluster.json").read_text())
     fields = template["variables"]["properties"]
     values = {name: field["default"] for name, field in fields.items() if "default" in field}
     job = apply_values(template["job_configuration"], values)["job_manifest"]
@@ -50,7 +50,7 @@ def pod_templates() -> dict[str, dict]:
         pods[f"{file} head"] = cluster["headGroupSpec"]["template"]
         for group in cluster["workerGroupSpecs"]:
             pods[f"{file} {group['groupName']}"] = group["template"]
-    return pods | {"prefect-kubernetes.json": prefect_job()["spec"]["template"]}
+    return pods | {"prefect-raycluster.json": prefect_job()["spec"]["template"]}
 
 
 def containers() -> dict[str, dict]:
@@ -98,4 +98,4 @@ def ray_starts() -> Iterator[tuple[str, list[str]]]:
             name = group.get("groupName", "head")
             yield f"{file} {name}", ["--head"] * (name == "head") + arguments
     script = prefect_job()["spec"]["template"]["spec"]["containers"][0]["command"][2]
-    yield "prefect-kubernetes.json", shlex.split(script.partition("&&")[0])[2:]
+    yield "prefect-raycluster.json", shlex.split(script.partition("&&")[0])[2:]

@@ -95,13 +95,13 @@ def test_the_job_that_prefect_makes_passes_the_schema_of_kubernetes():
 
 
 def test_prefect_takes_the_job_template():
-    template = json.loads((INFRA / "prefect-kubernetes.json").read_text())
-    WorkPoolCreate(name="otce-kubernetes", type="kubernetes", base_job_template=template)
+    template = json.loads((INFRA / "prefect-raycluster.json").read_text())
+    WorkPoolCreate(name="otce-raycluster", type="kubernetes", base_job_template=template)
     # Prefect's Kubernetes worker refuses a first container of any other name.
     assert prefect_job()["spec"]["template"]["spec"]["containers"][0]["name"] == "prefect-job"
     del template["variables"]["properties"]["ray_address"]
     with pytest.raises(ValueError, match="ray_address"):
-        WorkPoolCreate(name="otce-kubernetes", type="kubernetes", base_job_template=template)
+        WorkPoolCreate(name="otce-raycluster", type="kubernetes", base_job_template=template)
 
 
 @pytest.mark.parametrize("file", ["raycluster.yaml", "rayjob.yaml"])

@@ -93,7 +93,7 @@ def nodes(tmp_path):
 
 
 @pytest.mark.nightly
-@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_run_refuses_a_cluster_of_mixed_software_and_passes_without_the_others(
     nodes, tmp_path, prefect_api
 ):
@@ -137,7 +137,7 @@ with callers_leave_first():
 
 
 @pytest.mark.nightly
-@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_node_that_dies_while_it_is_asked_is_left_out(nodes, tmp_path):
     """Killed after it was listed: Ray has not noticed when the tasks are sent to it."""
     doomed = nodes.start_node(python=environment(tmp_path / "older", version="0.9.6"))
