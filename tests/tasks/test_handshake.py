@@ -121,6 +121,17 @@ def test_a_run_refuses_a_cluster_of_mixed_software_and_passes_without_the_others
     assert "1 pairs computed, 0 reused, 0 failed" in output
 
 
+@pytest.mark.nightly
+@pytest.mark.timeout(900)
+def test_a_run_with_another_token_is_kept_out(nodes, tmp_path, prefect_api):
+    path = write_zoo(tmp_path, zoo_config(models=1, targets=1))
+    env = prefect_api | nodes.env | {"RAY_AUTH_TOKEN": "0" * 64}
+    code, output = otce("run", path, log=tmp_path / "log", env=env)
+    assert code == 3, output
+    assert f"ClusterError: no Ray cluster at {nodes.address}: " in output
+    assert nodes.env["RAY_AUTH_TOKEN"] not in output
+
+
 # A process of its own, because Ray reads whether there are tokens once a process.
 DRIVER = """
 import ray
