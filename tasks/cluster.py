@@ -16,6 +16,7 @@ import ray
 
 from otce.config import ExecutionConfig
 from otce.errors import ClusterError
+from tasks.handshake import refuse_other_versions, workers
 from tasks.ray_calls import RayEndedError, callers_leave_first, inside
 
 _HALF_CPU: Final = 0.5
@@ -54,7 +55,8 @@ def cluster(execution: ExecutionConfig) -> Iterator[Plan]:
         How the work is spread over it.
 
     Raises:
-        ClusterError: no Ray answers, or it cannot hold the actors and a transport beside them.
+        ClusterError: no Ray answers, a node has other software than this process, or the cluster
+            cannot hold the actors and a transport beside them.
     """
     address = os.environ.get("RAY_ADDRESS")
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
@@ -75,6 +77,8 @@ def cluster(execution: ExecutionConfig) -> Iterator[Plan]:
         signal.signal(signal.SIGTERM, on_sigterm)
     try:
         with callers_leave_first():
+            if address:
+                refuse_other_versions(workers())
             yield plan(ray.cluster_resources(), execution)  # type: ignore[no-untyped-call]
     finally:
         ray.shutdown()
