@@ -1,53 +1,32 @@
 """Features of a model's images: shards of items through a `FeatureActor` that holds the model."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import ray
 import torch
-from numpy.typing import NDArray
 
-from otce.config import DatasetConfig, ExecutionConfig
-from otce.datasets import Item, open_dataset
+from otce.config import ExecutionConfig
+from otce.datasets import open_dataset
 from otce.draw import Draw
 from otce.errors import ModelError
+from otce.events import about
 from otce.features import extract, round_alike
 from otce.files import StorageOptions
 from otce.model_config import ModelConfig
-from otce.sampling import Sample
 from otce.zoo import SourceModel, load_model
-from tasks.census import Census, shard_ranges
+from tasks.census import Census
 from tasks.cluster import Plan, Slot
 from tasks.ray_calls import Ref, Refs, inside, result
 from tasks.retry import attempt
+from tasks.shards import Shard, cut
+from tasks.timings import Meter, Spent, Timings, device_name
 
 _GPU_BATCH = 8
 # On a CPU larger batches gain little, and one image at a time gives the same bytes however the
 # work is cut.
 _CPU_BATCH = 1
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Some items of a data set and the pixels drawn from them.
-
-    Attributes:
-        config: the data set.
-        items: its items that have drawn pixels.
-        positions: of those among all items.
-        digests: digest of each item's image, as counted.
-        sample: the drawn pixels; `item` is the position in `items`.
-        repetitions: which draws.
-    """
-
-    config: DatasetConfig
-    items: tuple[Item, ...]
-    positions: NDArray[np.int32]
-    digests: tuple[str, ...]
-    sample: Sample
-    repetitions: range
 
 
 class FeatureWorker:
@@ -64,7 +43,7 @@ class FeatureWorker:
         options: StorageOptions,
         threads: int,
         n_classes: int | None = None,
-    ) -> None:
+    ) -> Spent:
         """Load a model in place of the one before.
 
         Args:
@@ -75,9 +54,13 @@ class FeatureWorker:
             threads: CPU threads to compute with.
             n_classes: classes of its source data set; None: not checked.
 
+        Returns:
+            What it took.
+
         Raises:
             ModelError: it cannot be loaded.
         """
+        meter = Meter()
         self._model = None
         torch.set_num_threads(threads)
         round_alike()
@@ -90,6 +73,7 @@ class FeatureWorker:
             options=options,
             n_classes=n_classes,
         )
+        return meter.spent(device=device_name(self._model.device))
 
     def extract(
         self, shard: Shard, options: StorageOptions, batch_size: int | None, *, with_logits: bool
@@ -103,7 +87,7 @@ class FeatureWorker:
             with_logits: whether the model's predictions at these pixels are needed as well.
 
         Returns:
-            The feature dimension, then an `otce.draw.Draw` of each of the shard's repetitions.
+            A `Spent`, then an `otce.draw.Draw` of each of the shard's repetitions.
 
         Raises:
             DataError: an image is corrupt or changed.
@@ -111,7 +95,8 @@ class FeatureWorker:
         """
         if self._model is None:
             raise ModelError("no model is loaded; call load first")
-        on_gpu = self._model.device.type == "cuda"
+        meter = Meter()
+        batch = batch_size or (_GPU_BATCH if self._model.device.type == "cuda" else _CPU_BATCH)
         dataset, sample = open_dataset(shard.config, options), shard.sample
         by_item = np.argsort(sample.item, kind="stable")
         ends = np.cumsum(np.bincount(sample.item, minlength=len(shard.items)))
@@ -123,14 +108,17 @@ class FeatureWorker:
             range(len(shard.items)),
             lambda i: dataset.image(shard.items[i], shard.digests[i]),
             [(sample.y_px[span], sample.x_px[span]) for span in spans],
-            batch_size=batch_size or (_GPU_BATCH if on_gpu else _CPU_BATCH),
+            batch_size=batch,
         )
         order = np.argsort(by_item)
         features, *logits = (np.concatenate(maps)[order] for maps in zip(*rows, strict=True))
         items = shard.positions[sample.item]
         masks = [sample.repetition == k for k in shard.repetitions]
+        spent = meter.spent(
+            images=len(shard.items), batch_size=batch, device=device_name(model.device)
+        )
         return [
-            features.shape[1],
+            spent,
             *(
                 Draw(
                     features[at],
@@ -170,6 +158,7 @@ class ModelOnSlot:
         execution: the execution half of the run.
         threads: CPU threads of the actor.
         n_classes: classes of its source data set; None: not checked.
+        timings: told what every call took.
     """
 
     def __init__(
@@ -180,9 +169,11 @@ class ModelOnSlot:
         execution: ExecutionConfig,
         threads: int,
         n_classes: int | None = None,
+        timings: Timings | None = None,
     ) -> None:
         self._slot = slot
         self._execution = execution
+        self._timings = timings or Timings()
         self._arguments = (
             model_id,
             config,
@@ -199,7 +190,8 @@ class ModelOnSlot:
         Raises:
             GaveUpError: it cannot be loaded.
         """
-        attempt(self._ready, attempts=self._execution.attempts, recover=self._replace)
+        with about(stage="load"):
+            attempt(self._ready, attempts=self._execution.attempts, recover=self._replace)
 
     def features(self, census: Census, repetitions: range, *, with_logits: bool) -> Refs:
         """Extract some draws of one data set, two shards in flight.
@@ -226,18 +218,22 @@ class ModelOnSlot:
         for index in range(len(shards)):
             if index + 1 < len(shards):
                 started[index + 1] = start(index + 1)
-            parts.append(self._finish(start, started, index))
+            with about(stage="extract", dataset=census.listed.id, shard=index):
+                spent, *draws = self._finish(start, started, index)
+            self._timings.add("extract", self._arguments[0], census.listed.id, spent)
+            parts.append(draws)
         return dict(zip(repetitions, map(list, zip(*parts, strict=True)), strict=True))
 
     def _finish(
         self, start: Callable[[int], list[Ref]], started: dict[int, list[Ref]], index: int
-    ) -> list[Ref]:
-        def finish() -> list[Ref]:
+    ) -> list[Any]:
+        """Return what a shard took, then the references of its draws."""
+
+        def finish() -> list[Any]:
             self._ready()
             refs = started.get(index) or start(index)
             started[index] = refs
-            result(refs[0], self._execution.time_limit_s)
-            return refs[1:]
+            return [result(refs[0], self._execution.time_limit_s), *refs[1:]]
 
         def repeat() -> None:
             self._replace()
@@ -261,40 +257,10 @@ class ModelOnSlot:
         if self._loaded is not actor:
             with inside():
                 loaded = actor.load.remote(*self._arguments)
-            result(loaded, self._execution.time_limit_s)
+            spent = result(loaded, self._execution.time_limit_s)
+            self._timings.add("load", self._arguments[0], "", spent)
             self._loaded = actor
 
     def _replace(self) -> None:
         self._slot.drop()
         self._loaded = None
-
-
-def cut(census: Census, items_per_shard: int, repetitions: range) -> list[Shard]:
-    """Cut a data set's drawn pixels into shards of items; items without pixels fall out.
-
-    Args:
-        census: the data set and its drawn pixels.
-        items_per_shard: most items of a shard.
-        repetitions: which draws.
-
-    Returns:
-        Shards in order of items.
-    """
-    drawn = census.sample.take(np.isin(census.sample.repetition, np.array(repetitions)))
-    used = np.unique(drawn.item)
-    shards = []
-    for positions in shard_ranges(len(used), items_per_shard):
-        members = used[positions.start : positions.stop]
-        inside = drawn.take((drawn.item >= members[0]) & (drawn.item <= members[-1]))
-        local = np.searchsorted(members, inside.item).astype(np.int32)
-        shards.append(
-            Shard(
-                config=census.listed.config,
-                items=tuple(census.listed.items[i] for i in members),
-                positions=members.astype(np.int32),
-                digests=tuple(census.listed.image_digests[i] for i in members),
-                sample=replace(inside, item=local),
-                repetitions=repetitions,
-            )
-        )
-    return shards

@@ -17,6 +17,7 @@ from otce.scores import Score, score_epsilons
 from otce.scores.influence import image_sums
 from otce.scores.measure import Reading, measure
 from tasks.ray_calls import Ref
+from tasks.timings import Meter, Spent
 
 Rows = dict[Metric, dict[str, Any] | OtceError]
 """Columns of each metric, or why it has none."""
@@ -76,15 +77,18 @@ def submit(request: Request, source: list[Ref], target: list[Ref], *, num_cpus: 
         num_cpus: CPUs that it holds.
 
     Returns:
-        Reference of what `solve_parts` returns.
+        Reference of what `solve_parts` returns, and what it took.
     """
     ref: Ref = _solve.options(num_cpus=num_cpus).remote(request, len(source), *source, *target)
     return ref
 
 
 @ray.remote(max_retries=0)
-def _solve(request: Request, n_source: int, *parts: Draw) -> Rows:
-    return solve_parts(request, n_source, *parts)
+def _solve(request: Request, n_source: int, *parts: Draw) -> tuple[Rows, Spent]:
+    meter = Meter()
+    rows = solve_parts(request, n_source, *parts)
+    found = [row for row in rows.values() if not isinstance(row, OtceError)]
+    return rows, meter.spent(n_iter=sum(row.get("n_iter") or 0 for row in found))
 
 
 _NO_CURVE: dict[str, Any] = {"curve_epsilon": [], "curve_otce": [], "curve_failure": None}
