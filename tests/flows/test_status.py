@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,13 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.cli import app, guarded
+from flows.status import Seen, Status, status_of
 from flows.status_command import duration, find_status
 from otce.errors import StoreError
 from otce.store import Store
 from otce.tables import FAILURES, table
 from otce.timing_table import TIMINGS
 from tasks.publish import publish
-from tests.zoo import Command, write_zoo, zoo_config
+from tests.zoo import Command, otce, write_zoo, zoo_config
 
 CANARY = "canary-secret-4711"
 GOOD = 3 * 2
@@ -26,8 +28,8 @@ PAIRS = GOOD + 2
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory, prefect_api):
-    """A run that loses its actor, is looked at while it runs, is killed, and is finished."""
+def killed(tmp_path_factory, prefect_api):
+    """A run that loses its actor, is looked at while it runs, and is killed."""
     folder = tmp_path_factory.mktemp("status")
     config = zoo_config(models=3, images=24, pixels=300, repetitions=6)
     config["execution"] |= {
@@ -39,29 +41,48 @@ def run(tmp_path_factory, prefect_api):
     config["models"] = {"deaf": deaf, **config["models"]}
     path = write_zoo(folder, config)
     env = prefect_api | {"OTCE_LOG": "json", "AWS_SECRET_ACCESS_KEY": CANARY}
-    seen = {"store": folder / "store"}
-    killed = Command("run", path, log=folder / "log", env=env)
+    store = Store(str(folder / "store"))
+    command = Command("run", path, log=folder / "log", env=env)
     try:
-        failing = folder / "store/runs/test/failing"
-        wait_until(failing.exists, killed)
-        wait_until(lambda: killed.titled("ray::FeatureWorker"), killed)
-        for actor in killed.titled("ray::FeatureWorker"):
+        wait_until((folder / "store/runs/test/failing").exists, command)
+        wait_until(lambda: command.titled("ray::FeatureWorker"), command)
+        for actor in command.titled("ray::FeatureWorker"):
             actor.kill()
-        wait_until(lambda: stored(folder) >= 2, killed)
-        before = stored(folder)
-        seen["at work"] = before, find_status(Store(str(folder / "store")), None), stored(folder)
-        os.killpg(killed.process.pid, signal.SIGKILL)
-        killed.process.wait()
-        wait_until(lambda: not killed.processes(), killed)
+        wait_until(lambda: stored(folder) >= 2, command)
+        at_work = stored(folder), find_status(store, None), stored(folder)
+        os.killpg(command.process.pid, signal.SIGKILL)
+        command.process.wait()
+        wait_until(lambda: not command.processes(), command)
     finally:
-        killed.wait()
-    seen["log"], seen["stored"] = killed.output, stored(folder)
-    seen["dead"] = find_status(Store(str(folder / "store")), "test")
+        command.wait()
+    dead = find_status(store, "test")
+    return Killed(folder, path, env, command.output, at_work, dead, stored(folder))
+
+
+@dataclass
+class Killed:
+    """A run that was killed, and what was seen of it."""
+
+    folder: Path
+    config: Path
+    env: dict
+    log: str
+    at_work: tuple
+    dead: Status
+    stored: int
+
+    @property
+    def store(self):
+        return self.folder / "store"
+
+
+@pytest.fixture(scope="module")
+def finished(killed):
+    """The log of the start that finished it."""
     with a_ray_of_others() as theirs:
-        last = Command("run", path, log=folder / "log2", env=env | theirs)
-        assert last.wait() == 1, last.output
-    seen["log2"] = last.output
-    return seen
+        code, log = otce("run", killed.config, log=killed.folder / "log2", env=killed.env | theirs)
+    assert code == 1, log
+    return log
 
 
 @contextmanager
@@ -79,7 +100,7 @@ def stored(folder):
     return len(list((folder / "store/scores").glob("[!.]*.parquet")))
 
 
-def wait_until(happened, command, limit_s=120.0):
+def wait_until(happened, command, limit_s=240.0):
     deadline_s = time.monotonic() + limit_s
     while not happened():
         assert time.monotonic() < deadline_s, command.output
@@ -92,8 +113,8 @@ def events(log, name):
     return [line for line in lines if line["event"] == name]
 
 
-def test_a_run_at_work_is_told_by_its_store(run):
-    before, found, after = run["at work"]
+def test_a_run_at_work_is_told_by_its_store(killed):
+    before, found, after = killed.at_work
     assert before <= found.done <= after < PAIRS - 2
     assert found.state == "running"
     assert (found.total, found.reused, found.failed) == (PAIRS, 0, 2)
@@ -104,15 +125,15 @@ def test_a_run_at_work_is_told_by_its_store(run):
     assert sum(part.done for part in found.targets) == found.done
 
 
-def test_what_a_killed_run_stored_is_done(run):
-    found = run["dead"]
-    assert (found.done, found.failed) == (run["stored"], 2)
+def test_what_a_killed_run_stored_is_done(killed):
+    found = killed.dead
+    assert (found.done, found.failed) == (killed.stored, 2)
     # Nobody can know that it died a moment ago.
     assert found.state == "running"
 
 
-def test_the_finished_run_is_told_by_the_command(run, capsys):
-    assert guarded(lambda: call("status", run["store"], "--json")) == 0
+def test_the_finished_run_is_told_by_the_command(killed, finished, capsys):
+    assert guarded(lambda: call("status", killed.store, "--json")) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["state"], found["done"], found["failed"], found["left"]) == (
         "finished",
@@ -120,14 +141,14 @@ def test_the_finished_run_is_told_by_the_command(run, capsys):
         2,
         0,
     )
-    assert found["reused"] == run["stored"]
+    assert found["reused"] == killed.stored
     assert found["time_left_s"] is None
-    assert guarded(lambda: call("status", run["store"] / "runs/test")) == 0
+    assert guarded(lambda: call("status", killed.store / "runs/test")) == 0
     told = capsys.readouterr().out
     assert f"{PAIRS} pairs: {GOOD} done" in told
     assert "2 failed, 0 left" in told
     assert "failed at extract: deaf -> birch, deaf -> dune" in told
-    assert guarded(lambda: call("status", run["store"], "other")) == 3
+    assert guarded(lambda: call("status", killed.store, "other")) == 3
     assert "no run other with a plan" in capsys.readouterr().err
 
 
@@ -135,8 +156,8 @@ def call(*words):
     return app([*map(str, words)], exit_on_error=False, result_action="return_value")
 
 
-def test_every_event_is_a_line_of_json_with_the_ids_of_its_run_and_pair(run):
-    for log, computed in ((run["log"], run["stored"]), (run["log2"], GOOD - run["stored"])):
+def test_every_event_is_a_line_of_json_with_the_ids_of_its_run_and_pair(killed, finished):
+    for log, computed in ((killed.log, killed.stored), (finished, GOOD - killed.stored)):
         assert "Traceback" not in log
         assert CANARY not in log
         (started,) = events(log, "run_started")
@@ -154,14 +175,14 @@ def test_every_event_is_a_line_of_json_with_the_ids_of_its_run_and_pair(run):
             ("extract", 1, False)
         }
         assert all("tap '3' is no module" in event["message"] for event in failed)
-    (finished,) = events(run["log2"], "run_finished")
-    told = finished["total"], finished["computed"], finished["reused"], finished["failed"]
-    assert told == (PAIRS, GOOD - run["stored"], run["stored"], 2)
-    assert not events(run["log"], "run_finished")
+    (end,) = events(finished, "run_finished")
+    told = end["total"], end["computed"], end["reused"], end["failed"]
+    assert told == (PAIRS, GOOD - killed.stored, killed.stored, 2)
+    assert not events(killed.log, "run_finished")
 
 
-def test_a_shard_that_is_repeated_is_told_with_its_model_and_attempt(run):
-    retried = events(run["log"], "retried")
+def test_a_shard_that_is_repeated_is_told_with_its_model_and_attempt(killed):
+    retried = events(killed.log, "retried")
     assert retried
     for event in retried:
         assert (event["run_id"], event["attempt"]) == ("test", 1)
@@ -170,10 +191,10 @@ def test_a_shard_that_is_repeated_is_told_with_its_model_and_attempt(run):
         assert event["stage"] in {"load", "extract"}
 
 
-def test_timings_hold_what_this_start_computed(run):
-    rows = pq.read_table(run["store"] / "runs/test/timings.parquet").to_pylist()
+def test_timings_hold_what_this_start_computed(killed, finished):
+    rows = pq.read_table(killed.store / "runs/test/timings.parquet").to_pylist()
     solved = [row for row in rows if row["step"] == "solve"]
-    assert len(solved) == GOOD - run["stored"]
+    assert len(solved) == GOOD - killed.stored
     assert all(row["calls"] == 6 and row["worker_s"] > 0 and row["n_iter"] > 0 for row in solved)
     extracted = [row for row in rows if row["step"] == "extract"]
     assert {row["dataset"] for row in extracted} <= {"alder", "birch", "dune"}
@@ -183,11 +204,11 @@ def test_timings_hold_what_this_start_computed(run):
     loaded = {row["source_model"]: row for row in rows if row["step"] == "load"}
     assert {row["source_model"] for row in solved} < set(loaded)
     assert all(row["read_bytes"] > 1000 for row in loaded.values())
-    assert "s of feature actors" in (run["store"] / "runs/test/report.html").read_text()
+    assert "s of feature actors" in (killed.store / "runs/test/report.html").read_text()
 
 
-def test_no_other_table_depends_on_timings(run):
-    store = Store(str(run["store"]))
+def test_no_other_table_depends_on_timings(killed, finished):
+    store = Store(str(killed.store))
     manifest = json.loads(store.get("runs/test/manifest.json"))
     written = {}
     for run_id, seconds in (("quick", 1.0), ("slow", 1e6)):
@@ -209,12 +230,12 @@ def test_no_other_table_depends_on_timings(run):
             config_yaml="",
             timings=table([row], TIMINGS),
         )
-        folder = run["store"] / "runs" / run_id
+        folder = killed.store / "runs" / run_id
         written[run_id] = {path.name: path.read_bytes() for path in folder.glob("*.parquet")}
     assert written["quick"].pop("timings.parquet") != written["slow"].pop("timings.parquet")
     assert written["quick"] == written["slow"]
     for name in ("scores", "summary", "joints"):
-        kept = (run["store"] / f"runs/test/{name}.parquet").read_bytes()
+        kept = (killed.store / f"runs/test/{name}.parquet").read_bytes()
         assert written["quick"][f"{name}.parquet"] == kept
 
 
@@ -282,8 +303,6 @@ def test_readers_of_whole_runs_pass_over_one_that_has_a_plan_only(tmp_path, caps
 
 
 def test_silence_is_longer_than_five_minutes_and_three_of_the_longest_pauses():
-    from flows.status import Seen, status_of  # noqa: PLC0415
-
     pairs = [{"source_model": m, "target_dataset": "bay", "scores": [m]} for m in "abcd"]
     told = {"run_id": "zoo", "started": "monday", "strategy": "full", "pairs": pairs}
 
@@ -301,6 +320,24 @@ def test_silence_is_longer_than_five_minutes_and_three_of_the_longest_pauses():
     found = state(1210, 900.0, 1100.0, 1200.0)
     assert (found.done, found.reused, found.pairs_per_hour) == (3, 1, 36.0)
     assert found.time_left_s == 100.0
+
+
+def test_a_race_tells_who_races_and_no_time_left():
+    pairs = [
+        {
+            "source_model": m,
+            "target_dataset": "bay",
+            "scores": [m],
+            "repetitions": [f"h{m}", f"f{m}"],
+        }
+        for m in "abc"
+    ]
+    told = {"run_id": "zoo", "started": "monday", "strategy": "race", "pairs": pairs}
+    rounds = {"hb.0-3.parquet": 1010.0, "fa.0-0.parquet": 1020.0, "other.0-3.parquet": 5000.0}
+    scores = {"a.parquet": 1030.0}
+    found = status_of(Seen(told, 1000.0, False, scores, rounds, [1000.0], []), "s", 1040.0)  # noqa: FBT003
+    assert (found.done, found.left, found.racing) == (1, 2, 1)
+    assert (found.newest_age_s, found.time_left_s) == (10.0, None)
 
 
 def test_durations_are_told_in_two_units():
