@@ -1,4 +1,4 @@
-"""The command line: `otce run | validate | signature | map | ls | report`.
+"""The command line: `otce run | status | validate | signature | map | ls | report`.
 
 Exit codes: 0 all scored, 1 some pairs failed, 2 configuration or usage, 3 store or cluster
 unreachable, 130 interrupted. Heavy libraries are imported by the command that needs them, after its
@@ -6,6 +6,7 @@ first line of output.
 """
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -17,6 +18,7 @@ from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
 from otce.errors import ClusterError, OtceError, StoreError
+from otce.events import event, in_json, json_lines
 
 OK, SOME_FAILED, WRONG_INPUT, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -32,6 +34,9 @@ _SET = Annotated[
 ]
 
 
+app.command("flows.status_command:status", name="status")
+
+
 @app.command
 def run(config: str, *, overrides: _SET = None) -> int:
     """Rank the zoo of a configuration and print the ranking; what is stored is not done again.
@@ -44,7 +49,7 @@ def run(config: str, *, overrides: _SET = None) -> int:
     from flows.show import show_failures, show_ranking  # noqa: PLC0415
 
     started_s = time.monotonic()
-    console, notes = Console(), Console(stderr=True)
+    console, notes = Console(), Console(stderr=True, quiet=in_json())
     notes.print(f"otce run {config}", markup=False, highlight=False)
     # Failures are told by us, once and readable; Prefect would add tracebacks.
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
@@ -208,6 +213,7 @@ def report(
     from otce.files import absolute_uri  # noqa: PLC0415
     from otce.report import render  # noqa: PLC0415
     from otce.store import Store  # noqa: PLC0415
+    from otce.timing_table import TIMINGS  # noqa: PLC0415
 
     console = Console()
     manifests = _manifests(store)
@@ -223,8 +229,9 @@ def report(
         "failures": tables.FAILURES,
     }
     found = {n: opened.get_table(f"{folder}/{n}.parquet", s) for n, s in schemas.items()}
-    # Runs of older versions have no risks, and most have no race.
-    for name, schema in {"risks": tables.RISKS, "race": tables.RACE}.items():
+    # Runs of older versions have neither risks nor timings, and most have no race.
+    later = {"risks": tables.RISKS, "race": tables.RACE, "timings": TIMINGS}
+    for name, schema in later.items():
         if opened.exists(f"{folder}/{name}.parquet"):
             found[name] = opened.get_table(f"{folder}/{name}.parquet", schema)
     agreement = judged(opened, folder, found["summary"], truth, baselines)
@@ -257,21 +264,29 @@ def guarded(command: Callable[[], Any]) -> int:
     Returns:
         The exit code.
     """
-    notes = Console(stderr=True)
+    notes = Console(stderr=True, quiet=in_json())
     try:
         return int(command() or OK)
     except CycloptsError:
         return WRONG_INPUT
     except KeyboardInterrupt:
-        notes.print("interrupted; the same command goes on where this one stopped")
+        told = "interrupted; the same command goes on where this one stopped"
+        _tell_end("KeyboardInterrupt", told)
+        notes.print(told)
         return INTERRUPTED
     except OtceError as error:
         kind = type(error).__name__
+        _tell_end(kind, str(error))
         from flows.show import printable  # noqa: PLC0415
 
         told = printable(f"{kind}: {error}")
         notes.print(told, style="red", markup=False, highlight=False, soft_wrap=True)
         return UNREACHABLE if isinstance(error, StoreError | ClusterError) else WRONG_INPUT
+
+
+def _tell_end(kind: str, message: str) -> None:
+    with json_lines():
+        event("stopped", level=logging.ERROR, error_class=kind, message=message)
 
 
 def main() -> None:

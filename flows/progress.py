@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextvars import copy_context
 from types import TracebackType
 from typing import Final, Self
 
@@ -17,6 +18,7 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 
 from flows.show import printable
+from otce.events import event
 
 _LINE_EVERY_S: Final = 30.0
 
@@ -30,6 +32,7 @@ class Progress:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._has_bars = console.is_terminal and not console.quiet
         self._started_s = time.monotonic()
         self._counts: dict[str, list[int]] = {}
         self._bars = Bars(
@@ -40,7 +43,7 @@ class Progress:
             TimeElapsedColumn(),
             TimeRemainingColumn(compact=True),
             console=console,
-            disable=not console.is_terminal,
+            disable=not self._has_bars,
         )
         self._ids = {}  # type: ignore[var-annotated]
         self._ended = threading.Event()
@@ -48,8 +51,9 @@ class Progress:
 
     def __enter__(self) -> Self:
         self._bars.start()
-        if not self._console.is_terminal:
-            threading.Thread(target=self._write_lines, daemon=True).start()
+        if not self._has_bars:
+            context = copy_context()
+            threading.Thread(target=context.run, args=(self._write_lines,), daemon=True).start()
         return self
 
     def __exit__(
@@ -67,6 +71,7 @@ class Progress:
         Args:
             text: the line; it is shown without markup and control characters.
         """
+        event("note", message=text)
         self._console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
     def expect(self, kind: str, total: int) -> None:

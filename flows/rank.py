@@ -13,18 +13,22 @@ from prefect.artifacts import create_table_artifact
 from prefect.runtime import flow_run
 from rich.console import Console
 
+from flows.journal import Journal
 from flows.manifest import manifest
 from flows.pairs import Pair, Prepared, lost_pairs, prepare
 from flows.progress import Progress
 from flows.repetitions import join_whole, score_in_full
 from flows.rounds import left_early, race_zoo, unfinished_tables
 from flows.score import Scorer
-from flows.sources import with_signatures
+from flows.sources import Described, with_signatures
+from flows.teller import Teller
 from otce.config import RunConfig
 from otce.config_file import load_config
 from otce.datasets.expand import expanded
+from otce.events import about, event, in_json, json_lines
 from otce.store import Store
 from tasks.publish import publish
+from tasks.timings import Timings
 
 
 @dataclass(frozen=True)
@@ -72,13 +76,24 @@ def rank_zoo(config_uri: str, overrides: list[str] | None = None) -> RunOutcome:
         ClusterError: Ray cannot be used.
     """
     started = datetime.now(UTC)
-    config, described = with_signatures(expanded(load_config(config_uri, overrides or ())))
+    with json_lines():
+        config, described = with_signatures(expanded(load_config(config_uri, overrides or ())))
+        with about(run_id=config.run_id):
+            return _ranked(config, described, started)
+
+
+def _ranked(config: RunConfig, described: Described, started: datetime) -> RunOutcome:
     store = Store(config.execution.store, config.execution.storage_options)
     store.probe()
-    with Progress(Console(stderr=True)) as progress:
+    journal, timings = Journal(store, config.run_id, started), Timings()
+    with Progress(Console(stderr=True, quiet=in_json())) as progress:
+        teller = Teller(progress, journal, timings)
         found = prepare(config, described, store, progress)
+        journal.put_plan(config, found)
+        _tell_start(config, found)
+        teller.failures(found.failures)
         progress.say(_plan_line(config, found.reused, len(found.todo)))
-        with Scorer(config, store, found, progress) as scorer:
+        with Scorer(config, store, found, progress, teller, timings) as scorer:
             if config.strategy == "race":
                 race = race_zoo(config, found, store, scorer, progress)
             else:
@@ -107,9 +122,17 @@ def rank_zoo(config_uri: str, overrides: list[str] | None = None) -> RunOutcome:
         target_items={id_: [i.id for i in data.items] for id_, data in found.listed.items()},
         manifest=manifest(config, found.listed, scorer.censuses, found.sides, counts, started),
         config_yaml=yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
+        timings=scorer.timings,
     )
     _show_ranking(config.run_id, summary)
+    seconds = (datetime.now(UTC) - started).total_seconds()
+    event("run_finished", seconds=seconds, **counts)
     return RunOutcome(config.run_id, store.uri, summary, computed, reused, failures)
+
+
+def _tell_start(config: RunConfig, found: Prepared) -> None:
+    counts = {"models": len(config.models), "targets": len(config.targets)}
+    event("run_started", pairs=len(config.pairs), to_score=len(found.todo), **counts)
 
 
 def _published(found: Prepared, failures: list[dict[str, Any]], left: Container[Pair]) -> list[str]:

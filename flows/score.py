@@ -1,25 +1,29 @@
 """Score pairs: start Ray when the first is to be scored, draw what was never drawn, submit."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from threading import Semaphore
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
+import pyarrow as pa
 from prefect.artifacts import create_progress_artifact
 from prefect.artifacts import update_progress_artifact as update_artifact
 from prefect.futures import PrefectFuture, as_completed
 
 from flows.pairs import Needs, Pair, Prepared, gathered, lost_pairs
 from flows.progress import Progress
+from flows.teller import Teller
 from otce.config import RunConfig
 from otce.errors import OtceError
+from otce.events import about
 from otce.store import Store
 from tasks.census import Census, kept_census, take_census
 from tasks.cluster import Slots, cluster
 from tasks.extract import actor_maker
 from tasks.retry import Window, explained
 from tasks.score import score_model
+from tasks.timings import Timings
 from tasks.work import Outcome, Wanted, Work, failure_row
 
 if TYPE_CHECKING:
@@ -34,6 +38,8 @@ class Scorer:
         store: where scores and draws are kept.
         found: what is known of data sets and models.
         progress: told what is done.
+        teller: told what becomes of pairs.
+        timings: told what every call to a worker took.
 
     Attributes:
         censuses: data sets as drawn, by id.
@@ -43,9 +49,16 @@ class Scorer:
     """
 
     def __init__(
-        self, config: RunConfig, store: Store, found: Prepared, progress: Progress
+        self,
+        config: RunConfig,
+        store: Store,
+        found: Prepared,
+        progress: Progress,
+        teller: Teller,
+        timings: Timings,
     ) -> None:
         self._config, self._store, self._found, self._progress = config, store, found, progress
+        self._teller, self._timings = teller, timings
         self._opened = ExitStack()
         self._work: Work | None = None
         self.censuses = self._kept(heat=False)
@@ -63,6 +76,11 @@ class Scorer:
         trace: TracebackType | None,
     ) -> None:
         self._opened.__exit__(kind, error, trace)
+
+    @property
+    def timings(self) -> pa.Table:
+        """What was computed took: a table of `otce.timing_table.TIMINGS`."""
+        return self._timings.table(self._work.plan.actor_gpus if self._work else 0.0)
 
     @property
     def lost(self) -> set[Pair]:
@@ -90,6 +108,7 @@ class Scorer:
         drawn, failures = gathered(futures, needs, lambda: self._progress.advance("censuses"))
         censuses.update(drawn)
         self.failures += failures
+        self._teller.failures(failures)
 
     def needs(self, model: str, target: str) -> tuple[str, ...]:
         """Say which data sets must be drawn to score a pair.
@@ -116,7 +135,9 @@ class Scorer:
             self.draw({pair: self.needs(*pair) for pair in wanted})
         lost = self.lost
         left = {pair: one for pair, one in wanted.items() if pair not in lost}
-        for model, outcome in _score_models(self._started(), left, self._progress, heat=heat):
+        for model, outcome in _score_models(
+            self._started(), left, self._progress, self._teller, heat=heat
+        ):
             self.computed.update((model, target) for target in outcome.scored)
             self._add(outcome.failures)
 
@@ -163,7 +184,8 @@ class Scorer:
                     attempts=execution.attempts,
                     time_limit_s=execution.time_limit_s,
                 ),
-                on_pair=_teller(self._progress),
+                on_pair=self._teller.pair,
+                timings=self._timings,
             )
         return self._work
 
@@ -172,17 +194,8 @@ def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
     return row["source_model"], row["target_dataset"], row["metric"]
 
 
-def _teller(progress: Progress) -> Callable[[str, str, bool], None]:
-    def tell(model: str, target: str, failed: bool) -> None:  # noqa: FBT001
-        progress.advance("pairs")
-        if failed:
-            progress.say(f"{model} -> {target} failed")
-
-    return tell
-
-
 def _score_models(
-    work: Work, wanted: Mapping[Pair, Wanted], progress: Progress, *, heat: bool
+    work: Work, wanted: Mapping[Pair, Wanted], progress: Progress, teller: Teller, *, heat: bool
 ) -> list[tuple[str, Outcome]]:
     """Score all models, no more at once than have a slot or wait for transport."""
     models = list(dict.fromkeys(model for model, _ in wanted))
@@ -195,7 +208,8 @@ def _score_models(
     for model in models:
         room.acquire()
         pairs = {target: one for (id_, target), one in wanted.items() if id_ == model}
-        future = score_model.submit(model, pairs, work, heat=heat)
+        with about(model=model):
+            future = score_model.submit(model, pairs, work, heat=heat)
         future.add_done_callback(lambda _: room.release())
         futures.append(future)
     outcomes: dict[int, Outcome] = {}
@@ -204,6 +218,7 @@ def _score_models(
         result: Outcome | Exception = future.result(raise_on_failure=False)
         if isinstance(result, Exception):
             result = _crashed(models[index], wanted, explained(result))
+            teller.failures(result.failures)
         outcomes[index] = result
         update_artifact(artifact, progress=100.0 * done / len(models))
     return [(models[index], outcome) for index, outcome in sorted(outcomes.items())]

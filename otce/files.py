@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import fsspec
 
 from otce.errors import StoreError, StoreUnavailableError
+from otce.traffic import READ
 
 StorageOptions = Mapping[str, Mapping[str, Any]]
 """fsspec options by protocol."""
@@ -136,7 +137,9 @@ def read_bytes(
     with explained("read", uri):
         if most_bytes is not None and (size := int(opened.size(path))) > most_bytes:
             raise StoreError(f"{uri} has {size} bytes; at most {most_bytes} are read; shorten it")
-        return bytes(opened.cat_file(path, end=first_bytes))
+        data = bytes(opened.cat_file(path, end=first_bytes))
+    READ.add(len(data))
+    return data
 
 
 def size_bytes(uri: str, options: StorageOptions | None = None) -> int:

@@ -36,6 +36,7 @@ def render(
     risks: pa.Table | None = None,
     race: pa.Table | None = None,
     agreement: pa.Table | None = None,
+    timings: pa.Table | None = None,
     overlays: Sequence[Overlay] = (),
 ) -> str:
     """Write the report of a run.
@@ -50,6 +51,7 @@ def render(
         race: what a race decided, of schema `otce.tables.RACE`; None: there was none.
         agreement: how well measured transfer was predicted, of schema
             `otce.truth.tables.AGREEMENT`; None: nothing was measured.
+        timings: what was computed took, of `otce.timing_table.TIMINGS`; None: not known.
         overlays: figures of risk maps; those of other recipes than the run's are left out.
 
     Returns:
@@ -81,6 +83,7 @@ def render(
             solves=solves,
             convergence_plots=_convergence_plots(solves, manifest),
             failures=failed,
+            cost=None if timings is None else _cost(timings.to_pylist()),
             most_models=MOST_MODELS,
             most_classes=MOST_CLASSES,
             solved_nats=SOLVED_NATS,
@@ -126,6 +129,20 @@ def _chance(probability: float | None) -> str:
 
 def _command(words: Sequence[str] | str) -> str:
     return words if isinstance(words, str) else shlex.join(map(str, words))
+
+
+def _cost(timings: Sequence[Row]) -> str:
+    """Sum up what the last start that computed something took."""
+
+    def total(name: str, *steps: str) -> float:
+        return sum(row[name] or 0 for row in timings if row["step"] in steps)
+
+    actors = total("worker_s", "load", "extract"), total("gpu_s", "load", "extract")
+    return (
+        f"{actors[0]:,.0f} s of feature actors ({actors[1]:,.0f} GPU s) for "
+        f"{total('images', 'extract'):,} images, {total('worker_s', 'solve'):,.0f} s of "
+        f"{total('calls', 'solve'):,} transports, in the last start that computed something"
+    )
 
 
 def _solves(scores: pa.Table) -> list[Row]:

@@ -24,6 +24,7 @@ from otce.files import (
     write_bytes,
 )
 from otce.fingerprint import digest
+from otce.listing import put_times
 
 # Parquet's page checksums leave out its footer, where names, counts and metadata stand. So its
 # key-value metadata hold the digest of the whole file, taken while zeros stood in its place.
@@ -157,6 +158,20 @@ class Store:
             StoreError: the store does not answer.
         """
         return list_paths(join(self.uri, folder), self._options)
+
+    def put_times(self, folder: str) -> dict[str, float]:
+        """List the keys below a folder with the times of their last put.
+
+        Args:
+            folder: first part of the keys.
+
+        Returns:
+            Seconds since 1970, by the store's clock, by path below that folder.
+
+        Raises:
+            StoreError: the store does not answer, or does not tell times.
+        """
+        return put_times(join(self.uri, folder), self._options)
 
     def put_table(self, key: str, table: pa.Table) -> None:
         """Put a table as one Parquet object.

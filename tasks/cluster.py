@@ -66,7 +66,8 @@ def cluster(execution: ExecutionConfig) -> Iterator[Plan]:
             _knock(address)
             ray.init(address=address, namespace="otce", **quiet)
         else:
-            ray.init(num_cpus=execution.workers, include_dashboard=False, **quiet)
+            # Without "local" Ray would join whatever others have started on this machine.
+            ray.init("local", num_cpus=execution.workers, include_dashboard=False, **quiet)
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise ClusterError(
             f"no Ray cluster at {address or 'this machine'}: {error}; start it, or unset "

@@ -1,56 +1,33 @@
 """Features of a model's images: shards of items through a `FeatureActor` that holds the model."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import ray
 import torch
-from numpy.typing import NDArray
 
-from otce.config import DatasetConfig, ExecutionConfig
-from otce.datasets import Item, open_dataset
+from otce.config import ExecutionConfig
+from otce.datasets import open_dataset
 from otce.draw import Draw
 from otce.errors import ModelError
+from otce.events import about
 from otce.features import extract, round_alike
 from otce.files import StorageOptions
 from otce.model_config import ModelConfig
-from otce.sampling import Sample
 from otce.zoo import SourceModel, load_model
-from tasks.census import Census, shard_ranges
+from tasks.census import Census
 from tasks.cluster import Plan, Slot
 from tasks.ray_calls import ALL_PIXELS, Ref, Refs, inside, result
 from tasks.retry import attempt
-from tasks.sums import NO_SUMS, Kinds, Sums, SumsOf, sums_of, whole_blocks
+from tasks.shards import Shard, cut
+from tasks.sums import NO_SUMS, Kinds, Sums
+from tasks.timings import Meter, Spent, Timings, device_name
 
 _GPU_BATCH = 8
 # On a CPU larger batches gain little, and one image at a time gives the same bytes however the
 # work is cut.
 _CPU_BATCH = 1
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Some items of a data set and the pixels drawn from them.
-
-    Attributes:
-        config: the data set.
-        items: its items that have drawn pixels.
-        positions: of those among all items.
-        digests: digest of each item's image, as counted.
-        sample: the drawn pixels; `item` is the position in `items`.
-        repetitions: which draws.
-        sums: what is summed over all labelled pixels of these items.
-    """
-
-    config: DatasetConfig
-    items: tuple[Item, ...]
-    positions: NDArray[np.int32]
-    digests: tuple[str, ...]
-    sample: Sample
-    repetitions: range
-    sums: SumsOf | None = None
 
 
 class FeatureWorker:
@@ -67,7 +44,7 @@ class FeatureWorker:
         options: StorageOptions,
         threads: int,
         n_classes: int | None = None,
-    ) -> None:
+    ) -> Spent:
         """Load a model in place of the one before.
 
         Args:
@@ -78,9 +55,13 @@ class FeatureWorker:
             threads: CPU threads to compute with.
             n_classes: classes of its source data set; None: not checked.
 
+        Returns:
+            What it took.
+
         Raises:
             ModelError: it cannot be loaded.
         """
+        meter = Meter()
         self._model = None
         torch.set_num_threads(threads)
         round_alike()
@@ -93,6 +74,7 @@ class FeatureWorker:
             options=options,
             n_classes=n_classes,
         )
+        return meter.spent(device=device_name(self._model.device))
 
     def extract(
         self, shard: Shard, options: StorageOptions, batch_size: int | None, *, with_logits: bool
@@ -106,8 +88,8 @@ class FeatureWorker:
             with_logits: whether the model's predictions at these pixels are needed as well.
 
         Returns:
-            The feature dimension, then an `otce.draw.Draw` of each of the shard's repetitions, then
-            the blocks of sums where the shard has some.
+            A `Spent`, then an `otce.draw.Draw` of each of the shard's repetitions, then the blocks
+            of sums where the shard has some.
 
         Raises:
             DataError: an image is corrupt or changed.
@@ -115,7 +97,8 @@ class FeatureWorker:
         """
         if self._model is None:
             raise ModelError("no model is loaded; call load first")
-        on_gpu = self._model.device.type == "cuda"
+        meter = Meter()
+        batch = batch_size or (_GPU_BATCH if self._model.device.type == "cuda" else _CPU_BATCH)
         dataset, sample = open_dataset(shard.config, options), shard.sample
         by_item = np.argsort(sample.item, kind="stable")
         ends = np.cumsum(np.bincount(sample.item, minlength=len(shard.items)))
@@ -128,15 +111,18 @@ class FeatureWorker:
             range(len(shard.items)),
             lambda i: dataset.image(shard.items[i], shard.digests[i]),
             [(sample.y_px[span], sample.x_px[span]) for span in spans],
-            batch_size=batch_size or (_GPU_BATCH if on_gpu else _CPU_BATCH),
+            batch_size=batch,
             beside=sums.add if sums else None,
         )
         order = np.argsort(by_item)
         features, *logits = (np.concatenate(maps)[order] for maps in zip(*rows, strict=True))
         items = shard.positions[sample.item]
         masks = [sample.repetition == k for k in shard.repetitions]
+        spent = meter.spent(
+            images=len(shard.items), batch_size=batch, device=device_name(model.device)
+        )
         return [
-            features.shape[1],
+            spent,
             *(
                 Draw(
                     features[at],
@@ -177,6 +163,7 @@ class ModelOnSlot:
         execution: the execution half of the run.
         threads: CPU threads of the actor.
         n_classes: classes of its source data set; None: not checked.
+        timings: told what every call took.
     """
 
     def __init__(
@@ -187,9 +174,11 @@ class ModelOnSlot:
         execution: ExecutionConfig,
         threads: int,
         n_classes: int | None = None,
+        timings: Timings | None = None,
     ) -> None:
         self._slot = slot
         self._execution = execution
+        self._timings = timings or Timings()
         self._arguments = (
             model_id,
             config,
@@ -206,7 +195,8 @@ class ModelOnSlot:
         Raises:
             GaveUpError: it cannot be loaded.
         """
-        attempt(self._ready, attempts=self._execution.attempts, recover=self._replace)
+        with about(stage="load"):
+            attempt(self._ready, attempts=self._execution.attempts, recover=self._replace)
 
     def features(
         self,
@@ -241,19 +231,23 @@ class ModelOnSlot:
         for index in range(len(shards)):
             if index + 1 < len(shards):
                 started[index + 1] = start(index + 1)
-            parts.append(self._finish(start, started, index))
+            with about(stage="extract", dataset=census.listed.id, shard=index):
+                spent, *found = self._finish(start, started, index)
+            self._timings.add("extract", self._arguments[0], census.listed.id, spent)
+            parts.append(found)
         keys = [*repetitions, *([ALL_PIXELS] if any(sums) else [])]
         return dict(zip(keys, map(list, zip(*parts, strict=True)), strict=True))
 
     def _finish(
         self, start: Callable[[int], list[Ref]], started: dict[int, list[Ref]], index: int
-    ) -> list[Ref]:
-        def finish() -> list[Ref]:
+    ) -> list[Any]:
+        """Return what a shard took, then the references of its draws."""
+
+        def finish() -> list[Any]:
             self._ready()
             refs = started.get(index) or start(index)
             started[index] = refs
-            result(refs[0], self._execution.time_limit_s)
-            return refs[1:]
+            return [result(refs[0], self._execution.time_limit_s), *refs[1:]]
 
         def repeat() -> None:
             self._replace()
@@ -278,53 +272,10 @@ class ModelOnSlot:
         if self._loaded is not actor:
             with inside():
                 loaded = actor.load.remote(*self._arguments)
-            result(loaded, self._execution.time_limit_s)
+            spent = result(loaded, self._execution.time_limit_s)
+            self._timings.add("load", self._arguments[0], "", spent)
             self._loaded = actor
 
     def _replace(self) -> None:
         self._slot.drop()
         self._loaded = None
-
-
-def cut(
-    census: Census, items_per_shard: int, repetitions: range, sums: Kinds = NO_SUMS
-) -> list[Shard]:
-    """Cut a data set's drawn pixels into shards of items; items without pixels fall out.
-
-    With sums over all pixels no item falls out, and shards end where blocks of items end, so that
-    no sum depends on how the work is cut.
-
-    Args:
-        census: the data set and its drawn pixels.
-        items_per_shard: most items of a shard; a block that has more is one shard.
-        repetitions: which draws.
-        sums: what is summed over all labelled pixels.
-
-    Returns:
-        Shards in order of items.
-    """
-    listed = census.listed
-    drawn = census.sample.take(np.isin(census.sample.repetition, np.array(repetitions)))
-    if any(sums):
-        used = np.arange(len(listed.items))
-        spans = whole_blocks(len(used), items_per_shard)
-    else:
-        used = np.unique(drawn.item)
-        spans = shard_ranges(len(used), items_per_shard)
-    shards = []
-    for span in spans:
-        members = used[span.start : span.stop]
-        inside = drawn.take((drawn.item >= members[0]) & (drawn.item <= members[-1]))
-        local = np.searchsorted(members, inside.item).astype(np.int32)
-        shards.append(
-            Shard(
-                config=listed.config,
-                items=tuple(listed.items[i] for i in members),
-                positions=members.astype(np.int32),
-                digests=tuple(listed.image_digests[i] for i in members),
-                sample=replace(inside, item=local),
-                repetitions=repetitions,
-                sums=sums_of(listed, span, sums) if any(sums) else None,
-            )
-        )
-    return shards

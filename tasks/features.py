@@ -70,7 +70,9 @@ def _new(
         return
     with work.slots.lease() as slot:
         threads, n_classes = work.plan.threads, len(side.classes)
-        model = ModelOnSlot(slot, model_id, chosen, config.execution, threads, n_classes)
+        model = ModelOnSlot(
+            slot, model_id, chosen, config.execution, threads, n_classes, work.timings
+        )
         try:
             model.load()
         except GaveUpError as error:

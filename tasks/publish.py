@@ -13,6 +13,7 @@ from otce import tables
 from otce.explain import BOUNDARIES, FREQUENCIES
 from otce.ranking import summarize
 from otce.store import Store
+from otce.timing_table import TIMINGS
 
 
 @task(task_run_name="publish {run_id}", cache_policy=NO_CACHE, persist_result=False)
@@ -29,6 +30,7 @@ def publish(
     manifest: Mapping[str, Any],
     config_yaml: str,
     race: pa.Table | None = None,
+    timings: pa.Table,
 ) -> pa.Table:
     """Put the tables, the manifest, the configuration and the report of a run.
 
@@ -44,6 +46,7 @@ def publish(
         manifest: what the run was.
         config_yaml: the checked configuration as YAML.
         race: what a race decided, of schema `otce.tables.RACE`, if there was one.
+        timings: what was computed took; where nothing was, that of an earlier start stays.
 
     Returns:
         The summary table.
@@ -64,13 +67,33 @@ def publish(
     }
     if race is not None:
         found["race"] = race
+    if timings.num_rows:
+        store.put_table(f"runs/{run_id}/timings.parquet", timings)
     for name, table in found.items():
         store.put_table(f"runs/{run_id}/{name}.parquet", table)
     store.put(f"runs/{run_id}/config.yaml", config_yaml.encode())
-    store.put(f"runs/{run_id}/report.html", render(manifest=manifest, **found).encode())
+    shown = {"manifest": manifest, "timings": kept_timings(store, f"runs/{run_id}"), **found}
+    store.put(f"runs/{run_id}/report.html", render(**shown).encode())
     # Last: a run that has a manifest is whole.
     store.put_json(f"runs/{run_id}/manifest.json", manifest)
     return found["summary"]
+
+
+def kept_timings(store: Store, folder: str) -> pa.Table | None:
+    """Read what the last start of a run that computed something took.
+
+    Args:
+        store: the store.
+        folder: the run's.
+
+    Returns:
+        A table of `otce.timing_table.TIMINGS`; None where no start told.
+
+    Raises:
+        StoreError: the table is damaged.
+    """
+    key = f"{folder}/timings.parquet"
+    return store.get_table(key, TIMINGS) if store.exists(key) else None
 
 
 def _pair_tables(store: Store, pairs: Sequence[str], unfinished: Sequence[pa.Table]) -> pa.Table:

@@ -5,15 +5,18 @@ says that it is transient; anything else would fail the same way.
 """
 
 import contextlib
+import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from threading import Semaphore
+from threading import Lock, Semaphore
 from typing import Any, Final, TypeVar
 
 import ray
 
 from otce.errors import OtceError, WorkerDiedError
+from otce.events import about, event
+from tasks import metrics
 from tasks.ray_calls import RayEndedError, Ref, finished, inside, result
 
 _T = TypeVar("_T")
@@ -89,8 +92,15 @@ def attempt(work: Callable[[], _T], *, attempts: int, recover: Callable[[], obje
             found = explained(error)
             if not found.transient or number == attempts:
                 raise GaveUpError(found, number) from error
+            _tell_retry(found, number)
             recover()
     raise AssertionError("attempts is at least 1")
+
+
+def _tell_retry(error: OtceError, number: int) -> None:
+    kind = type(error).__name__
+    metrics.RETRIES.inc(1, {"error_class": kind})
+    event("retried", level=logging.WARNING, attempt=number, error_class=kind, message=str(error))
 
 
 @dataclass
@@ -111,14 +121,20 @@ class Window:
 
     def __init__(self, limit: int, *, attempts: int, time_limit_s: float) -> None:
         self._free = Semaphore(limit)
+        self._lock, self._in_flight = Lock(), 0
         self._attempts = attempts
         self._time_limit_s = time_limit_s
 
-    def run(self, submits: Sequence[Callable[[], Ref]]) -> Iterator[tuple[int, Any | GaveUpError]]:
+    def run(
+        self,
+        submits: Sequence[Callable[[], Ref]],
+        abouts: Sequence[Mapping[str, Any]] = (),
+    ) -> Iterator[tuple[int, Any | GaveUpError]]:
         """Run tasks, as many at once as the window allows.
 
         Args:
             submits: each starts one task; called again to repeat it.
+            abouts: what events say of each; none: nothing.
 
         Yields:
             (position in `submits`, result or why there is none), in order of completion.
@@ -133,20 +149,30 @@ class Window:
                     with inside():
                         ref = submits[index]()
                     pending[ref] = _Pending(index, number, time.monotonic())
+                    self._count(1)
                 for ref in self._finished(pending):
                     done = pending.pop(ref)
                     self._free.release()
+                    self._count(-1)
                     found = _found(ref)
                     if isinstance(found, OtceError):
                         if found.transient and done.number < self._attempts:
+                            with about(**(abouts[done.index] if abouts else {})):
+                                _tell_retry(found, done.number)
                             waiting.append((done.index, done.number + 1))
                             continue
                         found = GaveUpError(found, done.number)
                     yield done.index, found
         finally:
+            self._count(-len(pending))
             for ref in pending:
                 self._free.release()
                 _cancel(ref)
+
+    def _count(self, change: int) -> None:
+        with self._lock:
+            self._in_flight += change
+            metrics.IN_FLIGHT.set(self._in_flight)
 
     def _finished(self, pending: dict[Any, _Pending]) -> list[Any]:
         ready = finished(list(pending))

@@ -43,7 +43,7 @@ def score_model(
 
     def fail(target_id: str, row: dict[str, Any]) -> None:
         outcome.failures.append(row)
-        work.on_pair(model_id, target_id, True)  # noqa: FBT003
+        work.on_pair(model_id, target_id, [row])
 
     source_id = work.sides[model_id].source
     for dataset_id, found in features(model_id, pairs, work, heat=heat):
@@ -57,7 +57,7 @@ def score_model(
         outcome.failures += failures
         if not failures:
             outcome.scored.append(target_id)
-        work.on_pair(model_id, target_id, bool(failures))
+        work.on_pair(model_id, target_id, failures)
     return outcome
 
 
@@ -155,8 +155,13 @@ def _solved(
         for target, k in todo
     ]
     rows: dict[str, Draws] = {target: {} for target in asked}
-    for index, result in work.window.run(submits):
+    abouts = [{"target": target, "repetition": k, "stage": "solve"} for target, k in todo]
+    for index, result in work.window.run(submits, abouts):
         target, k = todo[index]
-        rows[target][k] = result
+        if isinstance(result, GaveUpError):
+            rows[target][k] = result
+        else:
+            rows[target][k], spent = result
+            work.timings.add("solve", model_id, target, spent)
         if len(rows[target]) == len(asked[target]):
             yield target, rows[target]

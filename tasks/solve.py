@@ -18,6 +18,7 @@ from otce.scores.all_pixels import Block
 from otce.scores.influence import image_sums
 from otce.scores.measure import Reading, measure
 from tasks.ray_calls import Ref
+from tasks.timings import Meter, Spent
 
 Rows = dict[Metric, dict[str, Any] | OtceError]
 """Columns of each metric, or why it has none."""
@@ -87,7 +88,7 @@ def submit(
         num_cpus: CPUs that it holds.
 
     Returns:
-        Reference of what `solve_parts` returns.
+        Reference of what `solve_parts` returns, and what it took.
     """
     solve = _solve.options(num_cpus=num_cpus)
     ref: Ref = solve.remote(request, len(source), len(target), *source, *target, *blocks)
@@ -95,8 +96,13 @@ def submit(
 
 
 @ray.remote(max_retries=0)
-def _solve(request: Request, source_parts: int, target_parts: int, *parts: Any) -> Rows:
-    return solve_parts(request, source_parts, target_parts, *parts)
+def _solve(
+    request: Request, source_parts: int, target_parts: int, *parts: Any
+) -> tuple[Rows, Spent]:
+    meter = Meter()
+    rows = solve_parts(request, source_parts, target_parts, *parts)
+    found = [row for row in rows.values() if not isinstance(row, OtceError)]
+    return rows, meter.spent(n_iter=sum(row.get("n_iter") or 0 for row in found))
 
 
 _NO_CURVE: dict[str, Any] = {"curve_epsilon": [], "curve_otce": [], "curve_failure": None}

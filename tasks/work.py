@@ -13,6 +13,7 @@ from tasks.census import Census
 from tasks.cluster import Plan, Slots
 from tasks.ray_calls import Refs
 from tasks.retry import GaveUpError, Window
+from tasks.timings import Timings
 
 Names = Mapping[Metric, str]
 """Fingerprint of each metric of a pair."""
@@ -57,7 +58,8 @@ class Work:
         plan: how the cluster is shared.
         slots: places for feature actors.
         window: bounds the transports.
-        on_pair: told (model, target, whether it failed) when a pair is done.
+        on_pair: told (model, target, failure rows) when a pair is done.
+        timings: told what every call to a worker took.
     """
 
     config: RunConfig
@@ -70,7 +72,8 @@ class Work:
     plan: Plan
     slots: Slots
     window: Window
-    on_pair: Callable[[str, str, bool], None]
+    on_pair: Callable[[str, str, list[dict[str, Any]]], None]
+    timings: Timings = field(default_factory=Timings)
 
     def drawn(self, dataset_id: str, *, heat: bool) -> Census:
         """A data set as drawn.

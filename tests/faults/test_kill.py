@@ -64,7 +64,7 @@ def test_a_run_killed_with_so_many_pairs_stored_is_finished_by_the_same_command(
     assert_nothing_lives(killed)
     left = stored(tmp_path)
     assert pairs <= left < PAIRS
-    assert not (tmp_path / "store/runs").exists()
+    assert not (tmp_path / "store/runs/test/manifest.json").exists()
     command = Command("run", path, log=tmp_path / "log2", env=env)
     assert command.process.wait(240) == 0, command.output
     assert_nothing_lives(command)

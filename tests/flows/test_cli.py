@@ -61,6 +61,7 @@ def test_options_are_frozen_because_the_configuration_is_where_knobs_belong(tmp_
         "map": {"--set", "--config", "--model", "--target", "--images", "--out", "--patches"},
         "ls": {"--store"},
         "report": {"--store", "--run-id"},
+        "status": {"--store", "--run-id", "--json"},
     }.items():
         code, output = otce(command, "--help", log=tmp_path / "log")
         assert code == 0

@@ -13,7 +13,7 @@ from otce.features import features_at
 from otce.scores.all_pixels import block_ranges
 from otce.scores.moments import merged, pixels_moments
 from otce.zoo import load_model
-from tasks.extract import cut
+from tasks.shards import cut
 from tasks.sums import NO_SUMS, Kinds, Sums, kinds_of, sums_of, whole_blocks
 from tests.tasks.test_extract import REPETITIONS, take, worker
 from tests.zoo import N_CLASSES, write_zoo, zoo_config
