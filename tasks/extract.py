@@ -1,53 +1,36 @@
 """Features of a model's images: shards of items through a `FeatureActor` that holds the model."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from contextlib import suppress
+from typing import Any, Final, TypeVar
 
 import numpy as np
-import ray
 import torch
-from numpy.typing import NDArray
 
-from otce.config import DatasetConfig, ExecutionConfig
-from otce.datasets import Item, open_dataset
+from otce.config import ExecutionConfig
+from otce.datasets import open_dataset
 from otce.draw import Draw
-from otce.errors import ModelError
+from otce.errors import ModelError, PlacementError
 from otce.features import extract, round_alike
 from otce.files import StorageOptions
 from otce.model_config import ModelConfig
-from otce.sampling import Sample
 from otce.zoo import SourceModel, load_model
-from tasks.census import Census, shard_ranges
-from tasks.cluster import Plan, Slot
+from tasks.census import Census
 from tasks.ray_calls import Ref, Refs, inside, result
-from tasks.retry import attempt
+from tasks.retry import GaveUpError, attempt
+from tasks.shards import Shard, cut
+from tasks.slots import Slot
 
+Parts = dict[int, list[Ref]]
+"""By shard, references of its part of each draw."""
+
+_T = TypeVar("_T")
+_SHARDS_IN_FLIGHT: Final = 2
 _GPU_BATCH = 8
 # On a CPU larger batches gain little, and one image at a time gives the same bytes however the
 # work is cut.
 _CPU_BATCH = 1
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Some items of a data set and the pixels drawn from them.
-
-    Attributes:
-        config: the data set.
-        items: its items that have drawn pixels.
-        positions: of those among all items.
-        digests: digest of each item's image, as counted.
-        sample: the drawn pixels; `item` is the position in `items`.
-        repetitions: which draws.
-    """
-
-    config: DatasetConfig
-    items: tuple[Item, ...]
-    positions: NDArray[np.int32]
-    digests: tuple[str, ...]
-    sample: Sample
-    repetitions: range
 
 
 class FeatureWorker:
@@ -144,22 +127,6 @@ class FeatureWorker:
         ]
 
 
-def actor_maker(plan: Plan) -> Callable[[], Any]:
-    """Say how a `FeatureActor` is started.
-
-    Args:
-        plan: the share of the cluster that each holds.
-
-    Returns:
-        A function that starts one and returns its handle.
-    """
-    # Restarts are ours to decide (tasks.retry): a fresh actor has no model.
-    remote = ray.remote(
-        num_gpus=plan.actor_gpus, num_cpus=plan.actor_cpus, max_restarts=0, max_task_retries=0
-    )
-    return remote(FeatureWorker).remote
-
-
 class ModelOnSlot:
     """A model loaded on a leased actor; loads itself again when the actor had to be replaced.
 
@@ -198,8 +165,9 @@ class ModelOnSlot:
 
         Raises:
             GaveUpError: it cannot be loaded.
+            PlacementError: no node has room for the actor.
         """
-        attempt(self._ready, attempts=self._execution.attempts, recover=self._replace)
+        self._attempt(self._ready, self._replace)
 
     def features(self, census: Census, repetitions: range, *, with_logits: bool) -> Refs:
         """Extract some draws of one data set, two shards in flight.
@@ -214,20 +182,48 @@ class ModelOnSlot:
 
         Raises:
             GaveUpError: a shard failed for good.
+            PlacementError: no node has room for the actor.
         """
-        self.load()
         shards = cut(census, self._execution.items_per_shard, repetitions)
+        parts: Parts = {}
+        self.work_through(shards, deque(range(len(shards))), parts, with_logits=with_logits)
+        return by_repetition(parts, repetitions)
+
+    def work_through(
+        self, shards: Sequence[Shard], todo: deque[int], parts: Parts, *, with_logits: bool
+    ) -> None:
+        """Extract shards as long as there are any to do, two in flight.
+
+        Args:
+            shards: all of them.
+            todo: positions of those that nobody works on; shared with other slots.
+            parts: where references of the draws of each shard go, by position; shared as well.
+            with_logits: whether the model's predictions are needed as well.
+
+        Raises:
+            GaveUpError: a shard failed for good; what is not done is to do again.
+            PlacementError: no node has room for the actor; the same.
+        """
+        mine: list[int] = []
+        started: dict[int, list[Ref]] = {}
 
         def start(index: int) -> list[Ref]:
             return self._start(shards[index], with_logits=with_logits)
 
-        started = {0: start(0)}
-        parts = []
-        for index in range(len(shards)):
-            if index + 1 < len(shards):
-                started[index + 1] = start(index + 1)
-            parts.append(self._finish(start, started, index))
-        return dict(zip(repetitions, map(list, zip(*parts, strict=True)), strict=True))
+        try:
+            self.load()
+            while True:
+                while len(mine) < _SHARDS_IN_FLIGHT and todo:
+                    with suppress(IndexError):
+                        mine.append(todo.popleft())
+                        started[mine[-1]] = start(mine[-1])
+                if not mine:
+                    return
+                parts[mine[0]] = self._finish(start, started, mine[0])
+                mine.pop(0)
+        except BaseException:
+            todo.extendleft(reversed(mine))
+            raise
 
     def _finish(
         self, start: Callable[[int], list[Ref]], started: dict[int, list[Ref]], index: int
@@ -243,9 +239,18 @@ class ModelOnSlot:
             self._replace()
             started.clear()
 
-        found = attempt(finish, attempts=self._execution.attempts, recover=repeat)
+        found = self._attempt(finish, repeat)
         started.pop(index)
         return found
+
+    def _attempt(self, work: Callable[[], _T], recover: Callable[[], object]) -> _T:
+        try:
+            return attempt(work, attempts=self._execution.attempts, recover=recover)
+        except GaveUpError as error:
+            # Another place may have room, which is no matter of trying again here.
+            if isinstance(error.error, PlacementError):
+                raise error.error from error
+            raise
 
     def _start(self, shard: Shard, *, with_logits: bool) -> list[Ref]:
         execution = self._execution
@@ -269,32 +274,15 @@ class ModelOnSlot:
         self._loaded = None
 
 
-def cut(census: Census, items_per_shard: int, repetitions: range) -> list[Shard]:
-    """Cut a data set's drawn pixels into shards of items; items without pixels fall out.
+def by_repetition(parts: Parts, repetitions: range) -> Refs:
+    """Put the parts of all shards in order.
 
     Args:
-        census: the data set and its drawn pixels.
-        items_per_shard: most items of a shard.
-        repetitions: which draws.
+        parts: of each shard, by position, one reference a repetition.
+        repetitions: which.
 
     Returns:
-        Shards in order of items.
+        References of the parts of each draw, in order of items.
     """
-    drawn = census.sample.take(np.isin(census.sample.repetition, np.array(repetitions)))
-    used = np.unique(drawn.item)
-    shards = []
-    for positions in shard_ranges(len(used), items_per_shard):
-        members = used[positions.start : positions.stop]
-        inside = drawn.take((drawn.item >= members[0]) & (drawn.item <= members[-1]))
-        local = np.searchsorted(members, inside.item).astype(np.int32)
-        shards.append(
-            Shard(
-                config=census.listed.config,
-                items=tuple(census.listed.items[i] for i in members),
-                positions=members.astype(np.int32),
-                digests=tuple(census.listed.image_digests[i] for i in members),
-                sample=replace(inside, item=local),
-                repetitions=repetitions,
-            )
-        )
-    return shards
+    in_order = [parts[index] for index in sorted(parts)]
+    return dict(zip(repetitions, map(list, zip(*in_order, strict=True)), strict=True))

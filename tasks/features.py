@@ -1,16 +1,21 @@
 """Features of a model's source side and of its targets: held, read from the store, or extracted."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
 
 from otce.config import RunConfig
-from otce.errors import OtceError
+from otce.errors import OtceError, PlacementError
 from otce.identity import Signature
+from otce.model_config import ModelConfig
 from otce.recipe import FROM_PREDICTIONS
 from tasks.census import Census
 from tasks.extract import ModelOnSlot
 from tasks.keep import keep_draws, read_draws
 from tasks.ray_calls import Refs
 from tasks.retry import GaveUpError
+from tasks.slots import Slot
+from tasks.spread import spread
 from tasks.work import Wanted, Work
 
 Found = Refs | tuple[str, OtceError]
@@ -67,28 +72,41 @@ def _new(
         todo.remove(side.source)
     if not todo:
         return
-    with work.slots.lease() as slot:
-        threads, n_classes = work.plan.threads, len(side.classes)
-        model = ModelOnSlot(slot, model_id, chosen, config.execution, threads, n_classes)
-        try:
-            model.load()
-        except GaveUpError as error:
-            yield side.source, ("load", error)
-            return
-        asked = sorted({k for wanted in pairs.values() for k in wanted.metrics_of})
-        repetitions = range(asked[0], asked[-1] + 1) if heat else range(config.sampling.repetitions)
-        for id_ in todo:
-            census = work.drawn(id_, heat=heat)
-            # At this tap the features are the predictions.
-            with_logits = (
-                id_ in pairs
-                and side.tap != "logits"
-                and not FROM_PREDICTIONS.isdisjoint(pairs[id_].names)
-            )
-            found = _extracted(model, census, repetitions, with_logits=with_logits)
-            if id_ == side.source and not heat:
-                found = _kept(found, side, config)
-            yield id_, found
+    asked = sorted({k for wanted in pairs.values() for k in wanted.metrics_of})
+    repetitions = range(asked[0], asked[-1] + 1) if heat else range(config.sampling.repetitions)
+    while todo:
+        # When no node has room for this place's actor any more, another place goes on.
+        with suppress(PlacementError), work.slots.lease() as slot:
+            model = _model_on(slot, model_id, chosen, work)
+            try:
+                model.load()
+            except GaveUpError as error:
+                yield side.source, ("load", error)
+                return
+            while todo:
+                # At this tap the features are the predictions.
+                with_logits = (
+                    todo[0] in pairs
+                    and side.tap != "logits"
+                    and not FROM_PREDICTIONS.isdisjoint(pairs[todo[0]].names)
+                )
+                found = _extracted(
+                    model,
+                    partial(_model_on, model_id=model_id, config=chosen, work=work),
+                    work,
+                    work.drawn(todo[0], heat=heat),
+                    repetitions,
+                    with_logits=with_logits,
+                )
+                id_ = todo.pop(0)
+                if id_ == side.source and not heat:
+                    found = _kept(found, side, config)
+                yield id_, found
+
+
+def _model_on(slot: Slot, model_id: str, config: ModelConfig, work: Work) -> ModelOnSlot:
+    n_classes = len(work.sides[model_id].classes)
+    return ModelOnSlot(slot, model_id, config, work.config.execution, work.plan.threads, n_classes)
 
 
 def _read(
@@ -102,10 +120,24 @@ def _read(
 
 
 def _extracted(
-    model: ModelOnSlot, census: Census, repetitions: range, *, with_logits: bool
+    model: ModelOnSlot,
+    helper: Callable[[Slot], ModelOnSlot],
+    work: Work,
+    census: Census,
+    repetitions: range,
+    *,
+    with_logits: bool,
 ) -> Found:
     try:
-        return model.features(census, repetitions, with_logits=with_logits)
+        return spread(
+            model,
+            helper,
+            work.slots,
+            census,
+            repetitions,
+            items_per_shard=work.config.execution.items_per_shard,
+            with_logits=with_logits,
+        )
     except GaveUpError as error:
         return "extract", error
 

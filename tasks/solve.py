@@ -66,19 +66,23 @@ def solve_parts(request: Request, n_source: int, *parts: Draw) -> Rows:
     }
 
 
-def submit(request: Request, source: list[Ref], target: list[Ref], *, num_cpus: float) -> Ref:
+def submit(
+    request: Request, source: list[Ref], target: list[Ref], *, name: str, num_cpus: float
+) -> Ref:
     """Start one transport; the features travel by reference.
 
     Args:
         request: what is wanted.
         source: references of the source parts.
         target: references of the target parts.
+        name: what Ray's views call it.
         num_cpus: CPUs that it holds.
 
     Returns:
         Reference of what `solve_parts` returns.
     """
-    ref: Ref = _solve.options(num_cpus=num_cpus).remote(request, len(source), *source, *target)
+    task = _solve.options(num_cpus=num_cpus, name=name)
+    ref: Ref = task.remote(request, len(source), *source, *target)
     return ref
 
 
