@@ -7,11 +7,12 @@ from functools import partial
 from queue import SimpleQueue
 from threading import Semaphore
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, cast
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 
 from prefect.artifacts import create_progress_artifact
 from prefect.artifacts import update_progress_artifact as update_artifact
 from prefect.futures import PrefectFuture
+from prefect.utilities.annotations import quote
 
 from flows.order import most_expensive_first
 from flows.pairs import Needs, Pair, Prepared, gathered, lost_pairs
@@ -30,6 +31,7 @@ from tasks.work import Outcome, Wanted, Work, failure_row
 if TYPE_CHECKING:
     from uuid import UUID
 
+_T = TypeVar("_T")
 _TELL_EVERY_S: Final = 5.0
 
 
@@ -90,8 +92,9 @@ class Scorer:
             return
         window = self._started().window
         self._progress.expect("censuses", len(undrawn))
+        config = _unseen(self._config)
         futures = {
-            data.id: take_census.submit(data, self._config, self._store, window, heat=heat)
+            data.id: take_census.submit(_unseen(data), config, self._store, window, heat=heat)
             for data in undrawn
         }
         drawn, failures = gathered(futures, needs, lambda: self._progress.advance("censuses"))
@@ -179,6 +182,11 @@ class Scorer:
         return self._work
 
 
+def _unseen(value: _T) -> _T:
+    """Keep Prefect from walking through all of a value to look for results of other tasks."""
+    return cast("_T", quote(value))
+
+
 def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
     return row["source_model"], row["target_dataset"], row["metric"]
 
@@ -211,12 +219,13 @@ def _score_models(
 
     artifact = cast("UUID", create_progress_artifact(progress=0.0, description="models scored"))
     told_s = time.monotonic()
+    shared = _unseen(work)
     left = most_expensive_first(by_model, work, heat=heat)
     for done in range(1, len(by_model) + 1):
         while left and room.acquire(blocking=ended.empty()):
             model = left.popleft()
             work.slots.coming = len(left)
-            future = score_model.submit(model, by_model[model], work, heat=heat)
+            future = score_model.submit(model, by_model[model], shared, heat=heat)
             future.add_done_callback(partial(end, model))
         model, future = ended.get()
         yield model, _outcome(model, by_model[model], future)

@@ -12,9 +12,10 @@ import pytest
 
 from tests.faults.test_kill import PAIRS, stored, tables, wait_until
 from tests.ray_nodes import Nodes
-from tests.zoo import Command, otce, write_zoo, zoo_config
+from tests.zoo import Command, write_zoo, zoo_config
 
-pytestmark = pytest.mark.nightly
+# A session's limit for one test is too short for a busy machine.
+pytestmark = [pytest.mark.nightly, pytest.mark.timeout(1800)]
 LIMIT_S = 900
 
 
@@ -25,6 +26,12 @@ def nodes(prefect_api):
         found = Nodes(Path(folder), prefect_api)
         yield found
         found.end()
+
+
+def otce(*arguments, log, env):
+    """Run the command to its end, with the patience of this file."""
+    command = Command(*arguments, log=log, env=env)
+    return command.wait(LIMIT_S), command.output
 
 
 def zoo(folder, **execution):

@@ -20,6 +20,7 @@ def _echo(index: int) -> int:
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(1800)
 def test_a_flooded_window_stays_bounded_moves_on_and_keeps_the_driver_small():
     driver = psutil.Process()
     with cluster(ExecutionConfig(workers=2)):
