@@ -30,9 +30,13 @@ from otce.config import ExecutionConfig, FolderDataset
 from otce.datasets.scenes import CLASSES, draw_scene
 from otce.model_config import ModelConfig
 from otce.zoo import load_model
+from tasks.actor import actor_maker
 from tasks.census import Census
-from tasks.cluster import Plan, Slots, cluster
-from tasks.extract import ModelOnSlot, actor_maker, cut
+from tasks.cluster import cluster
+from tasks.extract import ModelOnSlot
+from tasks.plan import Plan
+from tasks.shards import cut
+from tasks.slots import Slots
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SIZE_PX = (360, 480)
@@ -181,7 +185,7 @@ def compare(
 ) -> tuple[list[float], list[float], list[float], int, int]:
     """Run both sides in turn, so that a busy moment of the machine hits both."""
     ratios, bare, actor, kept, dim = [], [], [], 0, 0
-    with Slots(1, actor_maker(plan)).lease() as slot:
+    with Slots(1, actor_maker(plan, execution)).lease() as slot:
         on_slot = ModelOnSlot(slot, "net", model, execution, plan.threads)
         on_slot.load()
         through_actor(on_slot, census)

@@ -34,9 +34,11 @@ from otce.model_config import ModelConfig
 from otce.zoo import SourceModel, load_model
 from otce.zoo.libraries import library
 from otce.zoo.preprocess import described, to_input
+from tasks.actor import actor_maker
 from tasks.census import Census
-from tasks.cluster import Slots, cluster
-from tasks.extract import ModelOnSlot, actor_maker
+from tasks.cluster import cluster
+from tasks.extract import ModelOnSlot
+from tasks.slots import Slots
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 N_CLASSES = len(CLASSES)
@@ -155,7 +157,7 @@ def main(*, images: int = 64, repeats: int = 3) -> None:
         files = [Path(item.image) for item in census.listed.items]
         table = Table("net", "input", "bare, images/s", "actor, images/s", "time actor / bare")
         execution = ExecutionConfig(python_path=(str(EXAMPLES),), workers=1)
-        with cluster(execution) as plan, Slots(1, actor_maker(plan)).lease() as slot:
+        with cluster(execution) as plan, Slots(1, actor_maker(plan, execution)).lease() as slot:
             for id_, config in zoo.items():
                 model = load_model(id_, config, python_path=execution.python_path)
                 on_slot = ModelOnSlot(slot, id_, config, execution, threads=1)

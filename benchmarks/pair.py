@@ -50,7 +50,14 @@ def ours(draws: Sequence[Draw], curve: tuple[float, ...]) -> tuple[float, list[f
     started_s = time.perf_counter()
     rows = ray.get(
         [
-            submit(Request(recipe, ("otce",), None, k == 0), [source], [target], [], num_cpus=1)
+            submit(
+                Request(recipe, ("otce",), None, k == 0),
+                [source],
+                [target],
+                [],
+                name="solve",
+                num_cpus=1,
+            )
             for k, (source, target) in enumerate(parts)
         ]
     )

@@ -1,33 +1,42 @@
 """Score pairs: start Ray when the first is to be scored, draw what was never drawn, submit."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from functools import partial
+from queue import SimpleQueue
 from threading import Semaphore
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 
 import pyarrow as pa
 from prefect.artifacts import create_progress_artifact
 from prefect.artifacts import update_progress_artifact as update_artifact
-from prefect.futures import PrefectFuture, as_completed
+from prefect.futures import PrefectFuture
+from prefect.utilities.annotations import quote
 
+from flows.order import most_expensive_first
 from flows.pairs import Needs, Pair, Prepared, gathered, lost_pairs
 from flows.progress import Progress
 from flows.teller import Teller
 from otce.config import RunConfig
-from otce.errors import OtceError
+from otce.errors import ClusterError
 from otce.events import about
 from otce.store import Store
+from tasks.actor import actor_maker
 from tasks.census import Census, kept_census, take_census
-from tasks.cluster import Slots, cluster
-from tasks.extract import actor_maker
+from tasks.cluster import cluster
 from tasks.retry import Window, explained
 from tasks.score import score_model
+from tasks.slots import Slots
 from tasks.timings import Timings
 from tasks.work import Outcome, Wanted, Work, failure_row
 
 if TYPE_CHECKING:
     from uuid import UUID
+
+_T = TypeVar("_T")
+_TELL_EVERY_S: Final = 5.0
 
 
 class Scorer:
@@ -101,8 +110,9 @@ class Scorer:
             return
         window = self._started().window
         self._progress.expect("censuses", len(undrawn))
+        config = _unseen(self._config)
         futures = {
-            data.id: take_census.submit(data, self._config, self._store, window, heat=heat)
+            data.id: take_census.submit(_unseen(data), config, self._store, window, heat=heat)
             for data in undrawn
         }
         drawn, failures = gathered(futures, needs, lambda: self._progress.advance("censuses"))
@@ -135,11 +145,13 @@ class Scorer:
             self.draw({pair: self.needs(*pair) for pair in wanted})
         lost = self.lost
         left = {pair: one for pair, one in wanted.items() if pair not in lost}
+        failures = []
         for model, outcome in _score_models(
             self._started(), left, self._progress, self._teller, heat=heat
         ):
             self.computed.update((model, target) for target in outcome.scored)
-            self._add(outcome.failures)
+            failures += outcome.failures
+        self._add(failures)
 
     def release(self, pairs: Mapping[Pair, Any]) -> None:
         """Let go of the features that no further round needs.
@@ -178,7 +190,9 @@ class Scorer:
                 kept=self._found.kept,
                 held={},
                 plan=plan,
-                slots=Slots(plan.actors, actor_maker(plan)),
+                slots=Slots(
+                    plan.actors, actor_maker(plan, execution), fresh=execution.fresh_actors
+                ),
                 window=Window(
                     plan.in_flight,
                     attempts=execution.attempts,
@@ -190,40 +204,60 @@ class Scorer:
         return self._work
 
 
+def _unseen(value: _T) -> _T:
+    """Keep Prefect from walking through all of a value to look for results of other tasks."""
+    return cast("_T", quote(value))
+
+
 def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
     return row["source_model"], row["target_dataset"], row["metric"]
 
 
 def _score_models(
     work: Work, wanted: Mapping[Pair, Wanted], progress: Progress, teller: Teller, *, heat: bool
-) -> list[tuple[str, Outcome]]:
+) -> Iterator[tuple[str, Outcome]]:
     """Score all models, no more at once than have a slot or wait for transport."""
-    models = list(dict.fromkeys(model for model, _ in wanted))
+    by_model: dict[str, dict[str, Wanted]] = {}
+    for (model, target), one in wanted.items():
+        by_model.setdefault(model, {})[target] = one
     progress.expect("pairs", len(wanted))
-    if not models:
-        return []
+    if not by_model:
+        return
     room = Semaphore(work.plan.actors + 1)
+    ended: SimpleQueue[tuple[str, PrefectFuture[Outcome]]] = SimpleQueue()
+
+    def end(model: str, future: PrefectFuture[Outcome]) -> None:
+        ended.put((model, future))
+        room.release()
+
     artifact = cast("UUID", create_progress_artifact(progress=0.0, description="models scored"))
-    futures: list[PrefectFuture[Outcome]] = []
-    for model in models:
-        room.acquire()
-        pairs = {target: one for (id_, target), one in wanted.items() if id_ == model}
-        with about(model=model):
-            future = score_model.submit(model, pairs, work, heat=heat)
-        future.add_done_callback(lambda _: room.release())
-        futures.append(future)
-    outcomes: dict[int, Outcome] = {}
-    for done, future in enumerate(as_completed(futures), start=1):
-        index = futures.index(future)
-        result: Outcome | Exception = future.result(raise_on_failure=False)
-        if isinstance(result, Exception):
-            result = _crashed(models[index], wanted, explained(result))
-            teller.failures(result.failures)
-        outcomes[index] = result
-        update_artifact(artifact, progress=100.0 * done / len(models))
-    return [(models[index], outcome) for index, outcome in sorted(outcomes.items())]
+    told_s = time.monotonic()
+    shared = _unseen(work)
+    left = most_expensive_first(by_model, work, heat=heat)
+    for done in range(1, len(by_model) + 1):
+        while left and room.acquire(blocking=ended.empty()):
+            model = left.popleft()
+            work.slots.coming = len(left)
+            with about(model=model):
+                future = score_model.submit(model, by_model[model], shared, heat=heat)
+            future.add_done_callback(partial(end, model))
+        model, future = ended.get()
+        yield model, _outcome(model, by_model[model], future, teller)
+        if time.monotonic() - told_s > _TELL_EVERY_S or done == len(by_model):
+            update_artifact(artifact, progress=100.0 * done / len(by_model))
+            told_s = time.monotonic()
 
 
-def _crashed(model: str, wanted: Mapping[Pair, Wanted], error: OtceError) -> Outcome:
-    targets = [target for id_, target in wanted if id_ == model]
-    return Outcome(failures=[failure_row(model, t, "score", error) for t in targets])
+def _outcome(
+    model: str, targets: Iterable[str], future: PrefectFuture[Outcome], teller: Teller
+) -> Outcome:
+    result: Outcome | Exception = future.result(raise_on_failure=False)
+    if not isinstance(result, Exception):
+        return result
+    error = explained(result)
+    if isinstance(error, ClusterError) and not error.transient:
+        # No other model would fare better.
+        raise error
+    failures = [failure_row(model, target, "score", error) for target in targets]
+    teller.failures(failures)
+    return Outcome(failures=failures)

@@ -42,6 +42,8 @@ Multiple = Annotated[float, Field(ge=1e-3, le=1e3)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Rounds = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(max_length=32)]
 """How many more repetitions each round has."""
+ResourceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.:-]*$")]
+"""A resource that the operator of a cluster gave to some nodes."""
 Protocol = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9+_.-]*$")]
 
 
@@ -159,6 +161,15 @@ class ExecutionConfig(Section):
     """GPUs (or a fraction of one) of a feature actor, where the cluster has any."""
     cpus_per_actor: Annotated[int, Field(ge=1)] = 1
     """CPUs of a feature actor."""
+    actor_resources: dict[ResourceName, PositiveFloat] = Field(default_factory=dict)
+    """What else of its node a feature actor holds, as the cluster names it: `{a100: 1}`."""
+    fresh_actors: bool = False
+    """Whether every model gets a new process; by default models follow each other in one."""
+    wait_for_nodes_s: Annotated[float, Field(ge=0)] = 0.0
+    """Seconds to wait for nodes that a cluster starts when asked, then with GPUs for `actors`
+    feature actors (1 when that is not set); 0: use the nodes that are there."""
+    placement_limit_s: PositiveFloat = 300.0
+    """Longest time until a new feature actor runs on some node, its start included."""
     batch_size: Annotated[int, Field(ge=1)] | None = None
     """Images a forward pass; by default 8 on a GPU and 1 on a CPU; halves when memory is short."""
     keep_signatures: bool = True
@@ -172,6 +183,23 @@ class ExecutionConfig(Section):
     """Times a piece of work is tried when its failure is a transient one."""
     time_limit_s: PositiveFloat = 3600.0
     """Longest time for one shard or one transport."""
+
+    @field_validator("gpus_per_actor")
+    @classmethod
+    def _whole_or_a_share(cls, gpus: float) -> float:
+        if gpus > 1 and gpus % 1:
+            raise ValueError("several GPUs are whole ones; write 0.5, 1, 2, ...")
+        return gpus
+
+    @field_validator("actor_resources")
+    @classmethod
+    def _has_fields_of_its_own(cls, resources: dict[str, float]) -> dict[str, float]:
+        if taken := {"CPU", "GPU", "memory", "object_store_memory"} & resources.keys():
+            raise ValueError(
+                f"{', '.join(sorted(taken))} cannot be set here; CPUs and GPUs have "
+                "cpus_per_actor and gpus_per_actor"
+            )
+        return resources
 
     @field_validator("storage_options")
     @classmethod

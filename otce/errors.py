@@ -48,7 +48,15 @@ class ClusterError(OtceError):
     """The Ray cluster or the Prefect server cannot run this work."""
 
 
+class PlacementError(ClusterError):
+    """No node of the cluster has room for a feature actor."""
+
+
 class WorkerDiedError(ClusterError):
     """A worker process ended before it gave its result; another may finish the work."""
 
     transient = True
+
+
+class LostFeaturesError(WorkerDiedError):
+    """The node that held a model's features ended; they can be extracted again."""

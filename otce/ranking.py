@@ -223,10 +223,11 @@ def _places(comparable: list[Row]) -> list[Row]:
     # A narrow interval may be beaten where a wider one with a lower mean is not.
     ranks = list(accumulate((1 + beats_MM.sum(axis=0)).tolist(), max))
     ranks = _shared_by_equals(ranks, [row["mean"] for row in comparable])
-    names = np.array([row["source_model"] for row in comparable])
+    # A large zoo has many ties; each name is one object.
+    names = [row["source_model"] for row in comparable]
     tied_MM = ~(beats_MM | beats_MM.T | np.eye(len(names), dtype=bool))
     places = [
-        {"rank": rank, "tied_with": sorted(names[tied_M].tolist())}
+        {"rank": rank, "tied_with": sorted(names[i] for i in np.flatnonzero(tied_M))}
         for rank, tied_M in zip(ranks, tied_MM, strict=True)
     ]
     for i, (row, following) in enumerate(pairwise(comparable)):

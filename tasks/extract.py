@@ -1,29 +1,35 @@
 """Features of a model's images: shards of items through a `FeatureActor` that holds the model."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, Final, TypeVar
 
 import numpy as np
-import ray
 import torch
 
 from otce.config import ExecutionConfig
 from otce.datasets import open_dataset
 from otce.draw import Draw
-from otce.errors import ModelError
+from otce.errors import ModelError, PlacementError
 from otce.events import about
 from otce.features import extract, round_alike
 from otce.files import StorageOptions
 from otce.model_config import ModelConfig
 from otce.zoo import SourceModel, load_model
 from tasks.census import Census
-from tasks.cluster import Plan, Slot
 from tasks.ray_calls import ALL_PIXELS, Ref, Refs, inside, result
-from tasks.retry import attempt
+from tasks.retry import GaveUpError, attempt
 from tasks.shards import Shard, cut
+from tasks.slots import Slot
 from tasks.sums import NO_SUMS, Kinds, Sums
 from tasks.timings import Meter, Spent, Timings, device_name
 
+Parts = dict[int, list[Ref]]
+"""By shard, references of its part of each draw."""
+
+_T = TypeVar("_T")
+_SHARDS_IN_FLIGHT: Final = 2
 _GPU_BATCH = 8
 # On a CPU larger batches gain little, and one image at a time gives the same bytes however the
 # work is cut.
@@ -137,22 +143,6 @@ class FeatureWorker:
         ]
 
 
-def actor_maker(plan: Plan) -> Callable[[], Any]:
-    """Say how a `FeatureActor` is started.
-
-    Args:
-        plan: the share of the cluster that each holds.
-
-    Returns:
-        A function that starts one and returns its handle.
-    """
-    # Restarts are ours to decide (tasks.retry): a fresh actor has no model.
-    remote = ray.remote(
-        num_gpus=plan.actor_gpus, num_cpus=plan.actor_cpus, max_restarts=0, max_task_retries=0
-    )
-    return remote(FeatureWorker).remote
-
-
 class ModelOnSlot:
     """A model loaded on a leased actor; loads itself again when the actor had to be replaced.
 
@@ -194,9 +184,10 @@ class ModelOnSlot:
 
         Raises:
             GaveUpError: it cannot be loaded.
+            PlacementError: no node has room for the actor.
         """
         with about(stage="load"):
-            attempt(self._ready, attempts=self._execution.attempts, recover=self._replace)
+            self._attempt(self._ready, self._replace)
 
     def features(
         self,
@@ -219,24 +210,51 @@ class ModelOnSlot:
 
         Raises:
             GaveUpError: a shard failed for good.
+            PlacementError: no node has room for the actor.
         """
-        self.load()
         shards = cut(census, self._execution.items_per_shard, repetitions, sums)
+        parts: Parts = {}
+        self.work_through(shards, deque(range(len(shards))), parts, with_logits=with_logits)
+        return by_repetition(parts, repetitions, sums)
+
+    def work_through(
+        self, shards: Sequence[Shard], todo: deque[int], parts: Parts, *, with_logits: bool
+    ) -> None:
+        """Extract shards as long as there are any to do, two in flight.
+
+        Args:
+            shards: all of them.
+            todo: positions of those that nobody works on; shared with other slots.
+            parts: where references of the draws of each shard go, by position; shared as well.
+            with_logits: whether the model's predictions are needed as well.
+
+        Raises:
+            GaveUpError: a shard failed for good; what is not done is to do again.
+            PlacementError: no node has room for the actor; the same.
+        """
+        mine: list[int] = []
+        started: dict[int, list[Ref]] = {}
 
         def start(index: int) -> list[Ref]:
             return self._start(shards[index], with_logits=with_logits)
 
-        started = {0: start(0)}
-        parts = []
-        for index in range(len(shards)):
-            if index + 1 < len(shards):
-                started[index + 1] = start(index + 1)
-            with about(stage="extract", dataset=census.listed.id, shard=index):
-                spent, *found = self._finish(start, started, index)
-            self._timings.add("extract", self._arguments[0], census.listed.id, spent)
-            parts.append(found)
-        keys = [*repetitions, *([ALL_PIXELS] if any(sums) else [])]
-        return dict(zip(keys, map(list, zip(*parts, strict=True)), strict=True))
+        try:
+            self.load()
+            while True:
+                while len(mine) < _SHARDS_IN_FLIGHT and todo:
+                    with suppress(IndexError):
+                        mine.append(todo.popleft())
+                        started[mine[-1]] = start(mine[-1])
+                if not mine:
+                    return
+                dataset_id = shards[mine[0]].dataset_id
+                with about(stage="extract", dataset=dataset_id, shard=mine[0]):
+                    spent, *parts[mine[0]] = self._finish(start, started, mine[0])
+                self._timings.add("extract", self._arguments[0], dataset_id, spent)
+                mine.pop(0)
+        except BaseException:
+            todo.extendleft(reversed(mine))
+            raise
 
     def _finish(
         self, start: Callable[[int], list[Ref]], started: dict[int, list[Ref]], index: int
@@ -253,9 +271,18 @@ class ModelOnSlot:
             self._replace()
             started.clear()
 
-        found = attempt(finish, attempts=self._execution.attempts, recover=repeat)
+        found = self._attempt(finish, repeat)
         started.pop(index)
         return found
+
+    def _attempt(self, work: Callable[[], _T], recover: Callable[[], object]) -> _T:
+        try:
+            return attempt(work, attempts=self._execution.attempts, recover=recover)
+        except GaveUpError as error:
+            # Another place may have room, which is no matter of trying again here.
+            if isinstance(error.error, PlacementError):
+                raise error.error from error
+            raise
 
     def _start(self, shard: Shard, *, with_logits: bool) -> list[Ref]:
         execution = self._execution
@@ -279,3 +306,19 @@ class ModelOnSlot:
     def _replace(self) -> None:
         self._slot.drop()
         self._loaded = None
+
+
+def by_repetition(parts: Parts, repetitions: range, sums: Kinds = NO_SUMS) -> Refs:
+    """Put the parts of all shards in order.
+
+    Args:
+        parts: of each shard, by position, one reference a repetition, then one of its sums.
+        repetitions: which.
+        sums: what was summed over all labelled pixels.
+
+    Returns:
+        References of the parts of each draw, in order of items, and of the sums.
+    """
+    in_order = [parts[index] for index in sorted(parts)]
+    keys = [*repetitions, *([ALL_PIXELS] if any(sums) else [])]
+    return dict(zip(keys, map(list, zip(*in_order, strict=True)), strict=True))

@@ -1,16 +1,21 @@
 """Features of a model's source side and of its targets: held, read from the store, or extracted."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
 
 from otce.config import RunConfig
-from otce.errors import OtceError
+from otce.errors import OtceError, PlacementError
 from otce.identity import Signature
+from otce.model_config import ModelConfig
 from otce.recipe import FROM_PREDICTIONS
 from tasks.census import Census
 from tasks.extract import ModelOnSlot
 from tasks.keep import keep_draws, read_draws
 from tasks.ray_calls import Refs
 from tasks.retry import GaveUpError
+from tasks.slots import Slot
+from tasks.spread import spread
 from tasks.sums import NO_SUMS, Kinds, kinds_of
 from tasks.work import Wanted, Work
 
@@ -68,31 +73,43 @@ def _new(
         todo.remove(side.source)
     if not todo:
         return
-    with work.slots.lease() as slot:
-        threads, n_classes = work.plan.threads, len(side.classes)
-        model = ModelOnSlot(
-            slot, model_id, chosen, config.execution, threads, n_classes, work.timings
-        )
-        try:
-            model.load()
-        except GaveUpError as error:
-            yield side.source, ("load", error)
-            return
-        asked = sorted({k for wanted in pairs.values() for k in wanted.metrics_of})
-        repetitions = range(asked[0], asked[-1] + 1) if heat else range(config.sampling.repetitions)
-        for id_ in todo:
-            census = work.drawn(id_, heat=heat)
-            # At this tap the features are the predictions.
-            with_logits = (
-                id_ in pairs
-                and side.tap != "logits"
-                and not FROM_PREDICTIONS.isdisjoint(pairs[id_].names)
-            )
-            sums = kinds_of(pairs[id_].names) if id_ in pairs else NO_SUMS
-            found = _extracted(model, census, repetitions, with_logits=with_logits, sums=sums)
-            if id_ == side.source and not heat:
-                found = _kept(found, side, config)
-            yield id_, found
+    asked = sorted({k for wanted in pairs.values() for k in wanted.metrics_of})
+    repetitions = range(asked[0], asked[-1] + 1) if heat else range(config.sampling.repetitions)
+    while todo:
+        # When no node has room for this place's actor any more, another place goes on.
+        with suppress(PlacementError), work.slots.lease() as slot:
+            model = _model_on(slot, model_id, chosen, work)
+            try:
+                model.load()
+            except GaveUpError as error:
+                yield side.source, ("load", error)
+                return
+            while todo:
+                # At this tap the features are the predictions.
+                with_logits = (
+                    todo[0] in pairs
+                    and side.tap != "logits"
+                    and not FROM_PREDICTIONS.isdisjoint(pairs[todo[0]].names)
+                )
+                found = _extracted(
+                    model,
+                    partial(_model_on, model_id=model_id, config=chosen, work=work),
+                    work,
+                    work.drawn(todo[0], heat=heat),
+                    repetitions,
+                    with_logits=with_logits,
+                    sums=kinds_of(pairs[todo[0]].names) if todo[0] in pairs else NO_SUMS,
+                )
+                id_ = todo.pop(0)
+                if id_ == side.source and not heat:
+                    found = _kept(found, side, config)
+                yield id_, found
+
+
+def _model_on(slot: Slot, model_id: str, config: ModelConfig, work: Work) -> ModelOnSlot:
+    n_classes = len(work.sides[model_id].classes)
+    execution, threads = work.config.execution, work.plan.threads
+    return ModelOnSlot(slot, model_id, config, execution, threads, n_classes, work.timings)
 
 
 def _read(
@@ -106,10 +123,26 @@ def _read(
 
 
 def _extracted(
-    model: ModelOnSlot, census: Census, repetitions: range, *, with_logits: bool, sums: Kinds
+    model: ModelOnSlot,
+    helper: Callable[[Slot], ModelOnSlot],
+    work: Work,
+    census: Census,
+    repetitions: range,
+    *,
+    with_logits: bool,
+    sums: Kinds,
 ) -> Found:
     try:
-        return model.features(census, repetitions, with_logits=with_logits, sums=sums)
+        return spread(
+            model,
+            helper,
+            work.slots,
+            census,
+            repetitions,
+            items_per_shard=work.config.execution.items_per_shard,
+            with_logits=with_logits,
+            sums=sums,
+        )
     except GaveUpError as error:
         return "extract", error
 

@@ -14,12 +14,14 @@ from typing import Any, Final, TypeVar
 
 import ray
 
-from otce.errors import OtceError, WorkerDiedError
+from otce.errors import LostFeaturesError, OtceError, WorkerDiedError
 from otce.events import about, event
 from tasks import metrics
 from tasks.ray_calls import RayEndedError, Ref, finished, inside, result
 
 _T = TypeVar("_T")
+_log: Final = logging.getLogger(__name__)
+_AGAIN: Final = "attempt %d of %d failed and is repeated: %s"
 _READ_S: Final = 60.0
 _WORKER_ERRORS: Final = (
     ray.exceptions.RayActorError,
@@ -63,6 +65,8 @@ def explained(error: Exception) -> OtceError:
         cause = error.cause
         if isinstance(cause, OtceError):
             return cause
+        if isinstance(cause, ray.exceptions.ObjectLostError):
+            return LostFeaturesError("features were lost with the node that held them")
         return OtceError(f"unexpected {type(cause).__name__} in a worker: {cause}")
     if isinstance(error, _WORKER_ERRORS):
         first_line = str(error).strip().partition("\n")[0]
@@ -90,7 +94,7 @@ def attempt(work: Callable[[], _T], *, attempts: int, recover: Callable[[], obje
         except Exception as error:
             # Ray wraps any exception of any worker; all are classified in one place.
             found = explained(error)
-            if not found.transient or number == attempts:
+            if not _helps_to_repeat(found) or number == attempts:
                 raise GaveUpError(found, number) from error
             _tell_retry(found, number)
             recover()
@@ -101,6 +105,11 @@ def _tell_retry(error: OtceError, number: int) -> None:
     kind = type(error).__name__
     metrics.RETRIES.inc(1, {"error_class": kind})
     event("retried", level=logging.WARNING, attempt=number, error_class=kind, message=str(error))
+
+
+def _helps_to_repeat(error: OtceError) -> bool:
+    # What lacks its input fails the same way until the input is made again.
+    return error.transient and not isinstance(error, LostFeaturesError)
 
 
 @dataclass
@@ -117,13 +126,24 @@ class Window:
         limit: most tasks in flight.
         attempts: most times to try one.
         time_limit_s: longest time for one.
+
+    Attributes:
+        limit: most tasks in flight.
     """
 
     def __init__(self, limit: int, *, attempts: int, time_limit_s: float) -> None:
+        self.limit = limit
         self._free = Semaphore(limit)
-        self._lock, self._in_flight = Lock(), 0
+        self._in_flight = 0
+        self._counting = Lock()
         self._attempts = attempts
         self._time_limit_s = time_limit_s
+
+    @property
+    def in_flight(self) -> int:
+        """Tasks that are submitted and not finished."""
+        with self._counting:
+            return self._in_flight
 
     def run(
         self,
@@ -144,19 +164,17 @@ class Window:
         try:
             while waiting or pending:
                 # With work of our own to wait for, never block on work of other threads.
-                while waiting and self._free.acquire(blocking=not pending):
+                while waiting and self._enter(blocking=not pending):
                     index, number = waiting.pop()
                     with inside():
                         ref = submits[index]()
                     pending[ref] = _Pending(index, number, time.monotonic())
-                    self._count(1)
                 for ref in self._finished(pending):
                     done = pending.pop(ref)
-                    self._free.release()
-                    self._count(-1)
+                    self._leave()
                     found = _found(ref)
                     if isinstance(found, OtceError):
-                        if found.transient and done.number < self._attempts:
+                        if _helps_to_repeat(found) and done.number < self._attempts:
                             with about(**(abouts[done.index] if abouts else {})):
                                 _tell_retry(found, done.number)
                             waiting.append((done.index, done.number + 1))
@@ -164,13 +182,21 @@ class Window:
                         found = GaveUpError(found, done.number)
                     yield done.index, found
         finally:
-            self._count(-len(pending))
             for ref in pending:
-                self._free.release()
+                self._leave()
                 _cancel(ref)
 
+    def _enter(self, *, blocking: bool) -> bool:
+        entered = self._free.acquire(blocking=blocking)
+        self._count(int(entered))
+        return entered
+
+    def _leave(self) -> None:
+        self._count(-1)
+        self._free.release()
+
     def _count(self, change: int) -> None:
-        with self._lock:
+        with self._counting:
             self._in_flight += change
             metrics.IN_FLIGHT.set(self._in_flight)
 

@@ -1,13 +1,14 @@
 """Score one model against all its targets while it is loaded once."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from otce.errors import OtceError
+from otce.errors import LostFeaturesError, OtceError
 from otce.pair_table import Row, pair_rows, whole_pair
 from otce.recipe import Metric, repetitions_of
 from otce.repetitions import repetitions_name
@@ -18,6 +19,8 @@ from tasks.ray_calls import ALL_PIXELS, Refs
 from tasks.retry import GaveUpError
 from tasks.solve import Request, Rows, submit
 from tasks.work import Outcome, Wanted, Work, failure_row
+
+_log: Final = logging.getLogger(__name__)
 
 Draws = dict[int, Rows | GaveUpError]
 """What each repetition of a pair gave."""
@@ -39,7 +42,31 @@ def score_model(
         Which targets are scored and why others are not.
     """
     outcome = Outcome()
+    left = dict(pairs)
+    for number in range(1, work.config.execution.attempts + 1):
+        is_last = number == work.config.execution.attempts
+        lost = _score(model_id, left, work, outcome, heat=heat, is_last=is_last)
+        if not lost:
+            break
+        _log.warning("%s: %d pairs lost their features with a node", model_id, len(lost))
+        for id_ in (work.sides[model_id].source, *lost):
+            work.held.pop((model_id, id_), None)
+        left = {target: pairs[target] for target in lost}
+    return outcome
+
+
+def _score(
+    model_id: str,
+    pairs: Mapping[str, Wanted],
+    work: Work,
+    outcome: Outcome,
+    *,
+    heat: bool,
+    is_last: bool,
+) -> list[str]:
+    """Extract and score; return the targets whose features were lost with a node."""
     refs: dict[str, Refs] = {}
+    lost: list[str] = []
 
     def fail(target_id: str, row: dict[str, Any]) -> None:
         outcome.failures.append(row)
@@ -49,16 +76,26 @@ def score_model(
     for dataset_id, found in features(model_id, pairs, work, heat=heat):
         if not isinstance(found, tuple):
             refs[dataset_id] = found
-        else:
-            for target_id in pairs if dataset_id == source_id else [dataset_id]:
+            continue
+        for target_id in pairs if dataset_id == source_id else [dataset_id]:
+            if _is_lost(found[1]) and not is_last:
+                lost.append(target_id)
+            else:
                 fail(target_id, failure_row(model_id, target_id, *found))
     for target_id, draws in _solved(model_id, refs, pairs, work, heat=heat):
+        if any(map(_is_lost, draws.values())) and not is_last:
+            lost.append(target_id)
+            continue
         failures = _put(model_id, target_id, pairs[target_id], draws, work)
         outcome.failures += failures
         if not failures:
             outcome.scored.append(target_id)
         work.on_pair(model_id, target_id, failures)
-    return outcome
+    return lost
+
+
+def _is_lost(found: object) -> bool:
+    return isinstance(found, GaveUpError) and isinstance(found.error, LostFeaturesError)
 
 
 def _put(
@@ -150,6 +187,7 @@ def _solved(
             refs[side.source][k],
             refs[target][k],
             refs[target].get(ALL_PIXELS, []) if k == 0 else [],
+            name=f"solve {model_id} {target} {k}",
             num_cpus=work.plan.solve_cpus,
         )
         for target, k in todo

@@ -17,6 +17,7 @@ class Shard:
     """Some items of a data set and the pixels drawn from them.
 
     Attributes:
+        dataset_id: id of the data set.
         config: the data set.
         items: its items that have drawn pixels.
         positions: of those among all items.
@@ -26,6 +27,7 @@ class Shard:
         sums: what is summed over all labelled pixels of these items.
     """
 
+    dataset_id: str
     config: DatasetConfig
     items: tuple[Item, ...]
     positions: NDArray[np.int32]
@@ -67,6 +69,7 @@ def cut(
         local = np.searchsorted(members, inside.item).astype(np.int32)
         shards.append(
             Shard(
+                dataset_id=listed.id,
                 config=listed.config,
                 items=tuple(listed.items[i] for i in members),
                 positions=members.astype(np.int32),

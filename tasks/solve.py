@@ -76,7 +76,13 @@ def solve_parts(request: Request, source_parts: int, target_parts: int, *parts: 
 
 
 def submit(
-    request: Request, source: list[Ref], target: list[Ref], blocks: list[Ref], *, num_cpus: float
+    request: Request,
+    source: list[Ref],
+    target: list[Ref],
+    blocks: list[Ref],
+    *,
+    name: str,
+    num_cpus: float,
 ) -> Ref:
     """Start one transport; the features travel by reference.
 
@@ -85,13 +91,14 @@ def submit(
         source: references of the source parts.
         target: references of the target parts.
         blocks: references of sums over all target pixels, where a metric asks for them.
+        name: what Ray's views call it.
         num_cpus: CPUs that it holds.
 
     Returns:
         Reference of what `solve_parts` returns, and what it took.
     """
-    solve = _solve.options(num_cpus=num_cpus)
-    ref: Ref = solve.remote(request, len(source), len(target), *source, *target, *blocks)
+    task = _solve.options(num_cpus=num_cpus, name=name)
+    ref: Ref = task.remote(request, len(source), len(target), *source, *target, *blocks)
     return ref
 
 

@@ -10,9 +10,10 @@ from otce.identity import Signature
 from otce.recipe import Metric
 from otce.store import Store
 from tasks.census import Census
-from tasks.cluster import Plan, Slots
+from tasks.plan import Plan
 from tasks.ray_calls import Refs
 from tasks.retry import GaveUpError, Window
+from tasks.slots import Slots
 from tasks.timings import Timings
 
 Names = Mapping[Metric, str]

@@ -86,6 +86,7 @@ def test_a_killed_feature_actor_is_replaced_and_changes_no_byte(
     actors[0].kill()
     assert command.wait() == 0, command.output
     assert "0 failed" in command.output
+    assert "attempt 1 of 3 failed and is repeated: a worker ended early" in command.output
     assert tables(tmp_path) == uninterrupted
 
 

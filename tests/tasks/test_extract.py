@@ -14,10 +14,12 @@ from otce.datasets import open_dataset
 from otce.draw import joined
 from otce.errors import DataError
 from otce.zoo import load_model
+from tasks.actor import actor_maker
 from tasks.census import Census, Listed
-from tasks.cluster import Slots
-from tasks.extract import FeatureWorker, ModelOnSlot, actor_maker, cut
+from tasks.extract import FeatureWorker, ModelOnSlot
 from tasks.retry import GaveUpError
+from tasks.shards import cut
+from tasks.slots import Slots
 from tests.zoo import N_CLASSES, write_zoo, zoo_config
 
 REPETITIONS = range(3)
@@ -119,7 +121,7 @@ def test_shards_leave_out_items_without_drawn_pixels(config):
 
 
 def test_a_dead_actor_is_replaced_and_its_shard_repeated(ray_plan, config, census):
-    with Slots(1, actor_maker(ray_plan)).lease() as slot:
+    with Slots(1, actor_maker(ray_plan, config.execution)).lease() as slot:
         model = ModelOnSlot(slot, "net-0", config.models["net-0"], config.execution, threads=1)
         model.load()
         before = model.features(census, REPETITIONS, with_logits=False)
@@ -161,7 +163,7 @@ def test_an_image_that_changed_since_it_was_counted_fails_for_good(
         census.class_px,
         census.sample,
     )
-    with Slots(1, actor_maker(ray_plan)).lease() as slot:
+    with Slots(1, actor_maker(ray_plan, config.execution)).lease() as slot:
         model = ModelOnSlot(slot, "net-0", config.models["net-0"], config.execution, threads=1)
         with pytest.raises(GaveUpError, match=r"a\.png: changed since") as caught:
             model.features(bad, REPETITIONS, with_logits=False)
