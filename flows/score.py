@@ -1,10 +1,12 @@
 """Score pairs: start Ray when the first is to be scored, draw what was never drawn, submit."""
 
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from functools import partial
 from threading import Semaphore
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import Any, Self, cast
+from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact
 from prefect.artifacts import update_progress_artifact as update_artifact
@@ -12,6 +14,7 @@ from prefect.futures import PrefectFuture, as_completed
 
 from flows.pairs import Needs, Pair, Prepared, gathered, lost_pairs
 from flows.progress import Progress
+from flows.view import shown
 from otce.config import RunConfig
 from otce.errors import OtceError
 from otce.store import Store
@@ -20,10 +23,8 @@ from tasks.cluster import Slots, cluster
 from tasks.extract import actor_maker
 from tasks.retry import Window, explained
 from tasks.score import score_model
+from tasks.stopping import StoppingError, begin, stopped_in_order
 from tasks.work import Outcome, Wanted, Work, failure_row
-
-if TYPE_CHECKING:
-    from uuid import UUID
 
 
 class Scorer:
@@ -87,7 +88,8 @@ class Scorer:
             data.id: take_census.submit(data, self._config, self._store, window, heat=heat)
             for data in undrawn
         }
-        drawn, failures = gathered(futures, needs, lambda: self._progress.advance("censuses"))
+        with stopped_in_order():
+            drawn, failures = gathered(futures, needs, lambda: self._progress.advance("censuses"))
         censuses.update(drawn)
         self.failures += failures
 
@@ -116,7 +118,10 @@ class Scorer:
             self.draw({pair: self.needs(*pair) for pair in wanted})
         lost = self.lost
         left = {pair: one for pair, one in wanted.items() if pair not in lost}
-        for model, outcome in _score_models(self._started(), left, self._progress, heat=heat):
+        work = self._started()
+        with stopped_in_order():
+            outcomes = _score_models(work, left, self._progress, heat=heat)
+        for model, outcome in outcomes:
             self.computed.update((model, target) for target in outcome.scored)
             self._add(outcome.failures)
 
@@ -190,14 +195,16 @@ def _score_models(
     if not models:
         return []
     room = Semaphore(work.plan.actors + 1)
-    artifact = cast("UUID", create_progress_artifact(progress=0.0, description="models scored"))
+    artifact = shown(_show_start)
     futures: list[PrefectFuture[Outcome]] = []
-    for model in models:
-        room.acquire()
-        pairs = {target: one for (id_, target), one in wanted.items() if id_ == model}
-        future = score_model.submit(model, pairs, work, heat=heat)
-        future.add_done_callback(lambda _: room.release())
-        futures.append(future)
+    with suppress(StoppingError):
+        for model in models:
+            room.acquire()
+            begin()
+            pairs = {target: one for (id_, target), one in wanted.items() if id_ == model}
+            future = score_model.submit(model, pairs, work, heat=heat)
+            future.add_done_callback(lambda _: room.release())
+            futures.append(future)
     outcomes: dict[int, Outcome] = {}
     for done, future in enumerate(as_completed(futures), start=1):
         index = futures.index(future)
@@ -205,8 +212,18 @@ def _score_models(
         if isinstance(result, Exception):
             result = _crashed(models[index], wanted, explained(result))
         outcomes[index] = result
-        update_artifact(artifact, progress=100.0 * done / len(models))
+        if artifact is not None:
+            percent = 100.0 * done / len(models)
+            artifact = shown(partial(_show_progress, artifact, percent))
     return [(models[index], outcome) for index, outcome in sorted(outcomes.items())]
+
+
+def _show_start() -> UUID:
+    return cast("UUID", create_progress_artifact(progress=0.0, description="models scored"))
+
+
+def _show_progress(artifact: UUID, percent: float) -> UUID:
+    return cast("UUID", update_artifact(artifact, progress=percent))
 
 
 def _crashed(model: str, wanted: Mapping[Pair, Wanted], error: OtceError) -> Outcome:

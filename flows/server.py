@@ -64,6 +64,24 @@ def prefect_server() -> Iterator[Callable[[], None]]:
             server.wait()
 
 
+@contextmanager
+def server_stays() -> Iterator[None]:
+    """Explain what Prefect raises when its server goes away during a run.
+
+    Raises:
+        ClusterError: it did; what was computed is in the store all the same.
+    """
+    import httpx  # noqa: PLC0415 - Prefect's own client, loaded with it
+
+    try:
+        yield
+    except httpx.HTTPError as error:
+        raise ClusterError(
+            f"the Prefect server at {os.environ['PREFECT_API_URL']} went away during the run "
+            f"({error}); what was scored is in the store, and the same command goes on from there"
+        ) from error
+
+
 def _wait(url: str, server: "subprocess.Popen[bytes] | None", limit_s: float) -> None:
     deadline_s = time.monotonic() + limit_s
     while True:

@@ -22,11 +22,10 @@ from tasks.census import Census, shard_ranges
 from tasks.cluster import Plan, Slot
 from tasks.ray_calls import Ref, Refs, inside, result
 from tasks.retry import attempt
+from tasks.stopping import begin
 
-_GPU_BATCH = 8
-# On a CPU larger batches gain little, and one image at a time gives the same bytes however the
-# work is cut.
-_CPU_BATCH = 1
+# On a CPU one image at a time gives the same bytes however the work is cut, and more gain little.
+_GPU_BATCH, _CPU_BATCH = 8, 1
 
 
 @dataclass(frozen=True)
@@ -214,6 +213,7 @@ class ModelOnSlot:
 
         Raises:
             GaveUpError: a shard failed for good.
+            StoppingError: the run is to end before all shards have begun.
         """
         self.load()
         shards = cut(census, self._execution.items_per_shard, repetitions)
@@ -225,6 +225,7 @@ class ModelOnSlot:
         parts = []
         for index in range(len(shards)):
             if index + 1 < len(shards):
+                begin()
                 started[index + 1] = start(index + 1)
             parts.append(self._finish(start, started, index))
         return dict(zip(repetitions, map(list, zip(*parts, strict=True)), strict=True))
@@ -234,8 +235,7 @@ class ModelOnSlot:
     ) -> list[Ref]:
         def finish() -> list[Ref]:
             self._ready()
-            refs = started.get(index) or start(index)
-            started[index] = refs
+            refs = started[index] = started.get(index) or start(index)
             result(refs[0], self._execution.time_limit_s)
             return refs[1:]
 

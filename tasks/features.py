@@ -11,6 +11,7 @@ from tasks.extract import ModelOnSlot
 from tasks.keep import keep_draws, read_draws
 from tasks.ray_calls import Refs
 from tasks.retry import GaveUpError
+from tasks.stopping import begin
 from tasks.work import Wanted, Work
 
 Found = Refs | tuple[str, OtceError]
@@ -33,6 +34,9 @@ def features(
 
     Yields:
         Ids of data sets, and their features. After a failure of the source side nothing follows.
+
+    Raises:
+        StoppingError: the run is to end before all are extracted.
     """
     source_id = work.sides[model_id].source
     keys = [(model_id, id_) for id_ in (source_id, *pairs)]
@@ -68,6 +72,7 @@ def _new(
     if not todo:
         return
     with work.slots.lease() as slot:
+        begin()
         threads, n_classes = work.plan.threads, len(side.classes)
         model = ModelOnSlot(slot, model_id, chosen, config.execution, threads, n_classes)
         try:

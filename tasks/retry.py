@@ -15,6 +15,7 @@ import ray
 
 from otce.errors import OtceError, WorkerDiedError
 from tasks.ray_calls import RayEndedError, Ref, finished, inside, result
+from tasks.stopping import StoppingError
 
 _T = TypeVar("_T")
 _READ_S: Final = 60.0
@@ -73,7 +74,8 @@ def attempt(work: Callable[[], _T], *, attempts: int, recover: Callable[[], obje
     Args:
         work: what to do.
         attempts: most times to try.
-        recover: called between two tries.
+        recover: called after every transient failure, the last included: an actor that never
+            answers would keep the next model waiting as well.
 
     Returns:
         What `work` returns.
@@ -87,9 +89,10 @@ def attempt(work: Callable[[], _T], *, attempts: int, recover: Callable[[], obje
         except Exception as error:
             # Ray wraps any exception of any worker; all are classified in one place.
             found = explained(error)
+            if found.transient:
+                recover()
             if not found.transient or number == attempts:
                 raise GaveUpError(found, number) from error
-            recover()
     raise AssertionError("attempts is at least 1")
 
 
@@ -122,18 +125,27 @@ class Window:
 
         Yields:
             (position in `submits`, result or why there is none), in order of completion.
+
+        Raises:
+            StoppingError: the run is to end, some tasks refused to begin, and all others are done.
         """
         waiting = [(index, 1) for index in reversed(range(len(submits)))]
         pending: dict[Any, _Pending] = {}
+        refused: StoppingError | None = None
         try:
             while waiting or pending:
                 # With work of our own to wait for, never block on work of other threads.
                 while waiting and self._free.acquire(blocking=not pending):
                     index, number = waiting.pop()
-                    with inside():
-                        ref = submits[index]()
+                    try:
+                        with inside():
+                            ref = submits[index]()
+                    except StoppingError as error:
+                        self._free.release()
+                        refused = error
+                        continue
                     pending[ref] = _Pending(index, number, time.monotonic())
-                for ref in self._finished(pending):
+                for ref in self._finished(pending) if pending else ():
                     done = pending.pop(ref)
                     self._free.release()
                     found = _found(ref)
@@ -143,6 +155,8 @@ class Window:
                             continue
                         found = GaveUpError(found, done.number)
                     yield done.index, found
+            if refused is not None:
+                raise refused
         finally:
             for ref in pending:
                 self._free.release()

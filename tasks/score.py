@@ -1,6 +1,7 @@
 """Score one model against all its targets while it is loaded once."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -14,9 +15,10 @@ from otce.repetitions import repetitions_name
 from otce.scores.zero_shot import class_map
 from otce.tables import PAIR, table
 from tasks.features import features
-from tasks.ray_calls import Refs
+from tasks.ray_calls import Ref, Refs
 from tasks.retry import GaveUpError
 from tasks.solve import Request, Rows, submit
+from tasks.stopping import StoppingError, begin
 from tasks.work import Outcome, Wanted, Work, failure_row
 
 Draws = dict[int, Rows | GaveUpError]
@@ -36,9 +38,17 @@ def score_model(
         heat: whether these are heats of a race: on draws of their own, and never published.
 
     Returns:
-        Which targets are scored and why others are not.
+        Which targets are scored and why others are not; neither when the run is to end.
     """
     outcome = Outcome()
+    with suppress(StoppingError):
+        _score(model_id, pairs, work, outcome, heat=heat)
+    return outcome
+
+
+def _score(
+    model_id: str, pairs: Mapping[str, Wanted], work: Work, outcome: Outcome, *, heat: bool
+) -> None:
     refs: dict[str, Refs] = {}
 
     def fail(target_id: str, row: dict[str, Any]) -> None:
@@ -58,7 +68,6 @@ def score_model(
         if not failures:
             outcome.scored.append(target_id)
         work.on_pair(model_id, target_id, bool(failures))
-    return outcome
 
 
 def _put(
@@ -137,23 +146,24 @@ def _solved(
     side = work.sides[model_id]
     asked = {target: pairs[target].metrics_of for target in pairs if target in refs}
     todo = [(target, k) for target, metrics in asked.items() for k in metrics]
-    submits = [
-        partial(
-            submit,
-            Request(
-                recipe=work.config.score,
-                metrics=asked[target][k],
-                class_map=class_map(side.classes, work.censuses[target].listed.classes),
-                with_curve=k == 0 and not heat,
-            ),
-            refs[side.source][k],
-            refs[target][k],
-            num_cpus=work.plan.solve_cpus,
+    begun: set[str] = set()
+
+    def start(target: str, k: int) -> Ref:
+        # The other repetitions of a pair follow its first, so that it can be kept.
+        if target not in begun:
+            begin()
+            begun.add(target)
+        request = Request(
+            recipe=work.config.score,
+            metrics=asked[target][k],
+            class_map=class_map(side.classes, work.censuses[target].listed.classes),
+            with_curve=k == 0 and not heat,
         )
-        for target, k in todo
-    ]
+        source = refs[side.source][k]
+        return submit(request, source, refs[target][k], num_cpus=work.plan.solve_cpus)
+
     rows: dict[str, Draws] = {target: {} for target in asked}
-    for index, result in work.window.run(submits):
+    for index, result in work.window.run([partial(start, *one) for one in todo]):
         target, k = todo[index]
         rows[target][k] = result
         if len(rows[target]) == len(asked[target]):

@@ -111,7 +111,7 @@ def test_leaving_a_window_early_gives_its_places_back(ray_plan, tmp_path):
     assert len(results) == 4
 
 
-def test_attempt_recovers_between_tries_of_transient_failures_only():
+def test_attempt_recovers_after_every_transient_failure_and_no_other():
     recovered = []
 
     def failing(error):
@@ -123,10 +123,10 @@ def test_attempt_recovers_between_tries_of_transient_failures_only():
             attempts=3,
             recover=lambda: recovered.append(1),
         )
-    assert (caught.value.attempts, len(recovered)) == (3, 2)
+    assert (caught.value.attempts, len(recovered)) == (3, 3)
     with pytest.raises(GaveUpError) as caught:
         attempt(partial(failing, ModelError("no")), attempts=3, recover=lambda: recovered.append(1))
-    assert (caught.value.attempts, len(recovered)) == (1, 2)
+    assert (caught.value.attempts, len(recovered)) == (1, 3)
 
 
 def test_explained_keeps_our_errors_and_names_others():
