@@ -17,10 +17,12 @@ from flows.progress import Progress
 from flows.view import shown
 from otce.config import RunConfig
 from otce.errors import OtceError
+from otce.footprint import refuse_too_large
 from otce.store import Store
 from tasks.census import Census, kept_census, take_census
 from tasks.cluster import Slots, cluster
 from tasks.extract import actor_maker
+from tasks.memory import node_bytes
 from tasks.retry import Window, explained
 from tasks.score import score_model
 from tasks.stopping import StoppingError, begin, stopped_in_order
@@ -111,6 +113,9 @@ class Scorer:
         Args:
             wanted: what of which pair.
             heat: whether these are heats of a race.
+
+        Raises:
+            ClusterError: no node can hold a transport.
         """
         if not wanted:
             return
@@ -119,6 +124,8 @@ class Scorer:
         lost = self.lost
         left = {pair: one for pair, one in wanted.items() if pair not in lost}
         work = self._started()
+        sizes = [work.size(*pair) for pair in left]
+        refuse_too_large(self._config, sizes, node_bytes(), "the largest node")
         with stopped_in_order():
             outcomes = _score_models(work, left, self._progress, heat=heat)
         for model, outcome in outcomes:

@@ -9,6 +9,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from otce.errors import OtceError
+from otce.footprint import footprint_bytes
 from otce.pair_table import Row, pair_rows, whole_pair
 from otce.recipe import Metric
 from otce.repetitions import repetitions_name
@@ -159,8 +160,13 @@ def _solved(
             class_map=class_map(side.classes, work.censuses[target].listed.classes),
             with_curve=k == 0 and not heat,
         )
-        source = refs[side.source][k]
-        return submit(request, source, refs[target][k], num_cpus=work.plan.solve_cpus)
+        return submit(
+            request,
+            refs[side.source][k],
+            refs[target][k],
+            num_cpus=work.plan.solve_cpus,
+            memory_bytes=footprint_bytes(work.config, *work.size(model_id, target)),
+        )
 
     rows: dict[str, Draws] = {target: {} for target in asked}
     for index, result in work.window.run([partial(start, *one) for one in todo]):

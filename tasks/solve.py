@@ -66,7 +66,14 @@ def solve_parts(request: Request, n_source: int, *parts: Draw) -> Rows:
     }
 
 
-def submit(request: Request, source: list[Ref], target: list[Ref], *, num_cpus: float) -> Ref:
+def submit(
+    request: Request,
+    source: list[Ref],
+    target: list[Ref],
+    *,
+    num_cpus: float,
+    memory_bytes: int,
+) -> Ref:
     """Start one transport; the features travel by reference.
 
     Args:
@@ -74,11 +81,14 @@ def submit(request: Request, source: list[Ref], target: list[Ref], *, num_cpus: 
         source: references of the source parts.
         target: references of the target parts.
         num_cpus: CPUs that it holds.
+        memory_bytes: memory that it holds: no node starts more of them than it has room for.
 
     Returns:
         Reference of what `solve_parts` returns.
     """
-    ref: Ref = _solve.options(num_cpus=num_cpus).remote(request, len(source), *source, *target)
+    ref: Ref = _solve.options(num_cpus=num_cpus, memory=memory_bytes).remote(
+        request, len(source), *source, *target
+    )
     return ref
 
 

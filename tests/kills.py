@@ -3,6 +3,11 @@
 import time
 from pathlib import Path
 
+import yaml
+
+from tests.zoo import write_zoo, zoo_config
+
+PAIRS = 4 * 2
 TABLES = ("scores", "summary", "joints", "risks", "failures")
 
 # It notes whose forward pass it is, and never ends it.
@@ -28,10 +33,19 @@ def net(n_classes: int, width: int = 6) -> nn.Module:
 """
 
 
-def hang(folder: Path, config: dict, model: str) -> None:
-    """Make a model of a configuration hang, below the folder that will hold the configuration."""
-    (folder / "hanging_nets.py").write_text(HANGING)
+def slow_zoo(folder: Path, **execution) -> Path:
+    """Write a zoo whose pairs are stored one after the other, not in a burst."""
+    config = zoo_config(models=4, images=24, pixels=300, repetitions=8)
+    config["execution"] |= {"workers": 1, "items_per_shard": 6} | execution
+    return write_zoo(folder, config)
+
+
+def hang(path: Path, model: str) -> None:
+    """Make a model of a written configuration hang."""
+    (path.parent / "hanging_nets.py").write_text(HANGING)
+    config = yaml.safe_load(path.read_text())
     config["models"][model]["reference"] = "python:hanging_nets:net"
+    path.write_text(yaml.safe_dump(config, sort_keys=False))
 
 
 def hung(folder: Path) -> list[int]:

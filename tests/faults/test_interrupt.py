@@ -8,22 +8,19 @@ import time
 
 import pytest
 
-from tests.kills import assert_nothing_lives, hang, hung, stored, wait_until
-from tests.zoo import Command, write_zoo, zoo_config
+from tests.kills import PAIRS, assert_nothing_lives, hang, hung, slow_zoo, stored, wait_until
+from tests.zoo import Command
 
-PAIRS = 4 * 2
 DRAIN_S = 30
 
 
 def started(folder, prefect_home, *, hanging=False):
-    """A run of four models, whose pairs are stored one after the other, not in a burst."""
-    config = zoo_config(models=4, images=24, pixels=300, repetitions=8)
-    config["execution"] |= {"workers": 1, "items_per_shard": 6}
+    """A run with the embedded server, so that a stray one would be found."""
+    path = slow_zoo(folder)
     if hanging:
-        hang(folder, config, "net-0")
-    # With the embedded server, so that a stray one would be found.
+        hang(path, "net-0")
     env = {"PREFECT_HOME": str(prefect_home / "embedded")}
-    return Command("run", write_zoo(folder, config), log=folder / "log", env=env)
+    return Command("run", path, log=folder / "log", env=env)
 
 
 def assert_ended_in_order(command, folder):

@@ -8,25 +8,8 @@ import signal
 
 import pytest
 
-from tests.kills import assert_nothing_lives, stored, tables, wait_until
-from tests.zoo import Command, otce, write_zoo, zoo_config
-
-PAIRS = 4 * 2
-
-
-def zoo(folder):
-    # One CPU, many repetitions: pairs are stored one after the other, not in a burst.
-    config = zoo_config(models=4, images=24, pixels=300, repetitions=8)
-    config["execution"] |= {"workers": 1, "items_per_shard": 6}
-    return write_zoo(folder, config)
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory, prefect_api):
-    folder = tmp_path_factory.mktemp("uninterrupted")
-    code, output = otce("run", zoo(folder), log=folder / "log", env=prefect_api)
-    assert code == 0, output
-    return tables(folder)
+from tests.kills import PAIRS, assert_nothing_lives, slow_zoo, stored, tables, wait_until
+from tests.zoo import Command
 
 
 @pytest.mark.parametrize("pairs", [1, PAIRS // 2, PAIRS - 1])
@@ -34,7 +17,7 @@ def test_a_run_killed_with_so_many_pairs_stored_is_finished_by_the_same_command(
     pairs, uninterrupted, tmp_path, prefect_home
 ):
     """With the embedded server, so that a stray one would be found."""
-    path = zoo(tmp_path)
+    path = slow_zoo(tmp_path)
     env = {"PREFECT_HOME": str(prefect_home / "embedded")}
     killed = Command("run", path, log=tmp_path / "log", env=env)
     wait_until(lambda: stored(tmp_path) >= pairs, killed.output)
@@ -54,7 +37,7 @@ def test_a_run_killed_with_so_many_pairs_stored_is_finished_by_the_same_command(
 def test_a_killed_feature_actor_is_replaced_and_changes_no_byte(
     uninterrupted, tmp_path, prefect_api
 ):
-    command = Command("run", zoo(tmp_path), log=tmp_path / "log", env=prefect_api)
+    command = Command("run", slow_zoo(tmp_path), log=tmp_path / "log", env=prefect_api)
     actors = []
 
     def at_work():
