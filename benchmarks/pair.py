@@ -50,7 +50,13 @@ def ours(draws: Sequence[Draw], curve: tuple[float, ...]) -> tuple[float, list[f
     started_s = time.perf_counter()
     rows = ray.get(
         [
-            submit(Request(recipe, ("otce",), None, k == 0), [source], [target], num_cpus=1)
+            submit(
+                Request(recipe, ("otce",), None, k == 0),
+                [source],
+                [target],
+                num_cpus=1,
+                memory_bytes=1 << 29,
+            )
             for k, (source, target) in enumerate(parts)
         ]
     )

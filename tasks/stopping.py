@@ -87,10 +87,10 @@ def stopped_in_order() -> Iterator[None]:
         yield
         return
     signals = _Signals()
-    _asked.clear()
     signals.take()
     try:
         yield
         signals.deliver()
     finally:
         signals.give_back()
+        _asked.clear()
