@@ -1,8 +1,11 @@
 """No number and no decision comes from a clock (F14): clocks may be wrong, and differ."""
 
 import ast
+import os
 import shutil
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -51,20 +54,36 @@ def test_clocks_are_read_for_limits_and_people_only():
     assert not {name for name, tree in CODE.items() if AGES & attributes(tree)}
 
 
-# Every process has a clock of its own: 1970, 2100, yesterday or tomorrow.
+# Each worker of Ray has a wrong clock of its own: 1970, 2100, yesterday or tomorrow.
 WRONG = """
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
-static long wrong_by(long now) {
+static int is_worker(void) {
+    static int known = -1;
+    if (known < 0) {
+        char line[4096] = "";
+        FILE *file = fopen("/proc/self/cmdline", "r");
+        size_t n = file ? fread(line, 1, sizeof line - 1, file) : 0;
+        if (file) fclose(file);
+        for (size_t i = 0; i < n; i++) if (!line[i]) line[i] = ' ';
+        known = strstr(line, "default_worker.py") || strstr(line, "tell the time");
+    }
+    return known;
+}
+
+static long told(long now) {
+    if (!is_worker()) return now;
     switch (getpid() % 4) {
-        case 0: return -now + 3600;
-        case 1: return 4102444800L - now;
-        case 2: return -86400;
-        default: return 86400;
+        case 0: return now - 1795000000L;
+        case 1: return now + 2306000000L;
+        case 2: return now - 86400;
+        default: return now + 86400;
     }
 }
 
@@ -73,7 +92,7 @@ int clock_gettime(clockid_t which, struct timespec *at) {
     if (!real) real = dlsym(RTLD_NEXT, "clock_gettime");
     int code = real(which, at);
     int is_wall = which == CLOCK_REALTIME || which == CLOCK_REALTIME_COARSE;
-    if (is_wall) at->tv_sec += wrong_by(at->tv_sec);
+    if (is_wall) at->tv_sec = told(at->tv_sec);
     return code;
 }
 
@@ -96,7 +115,7 @@ int gettimeofday(struct timeval *at, void *zone) {
 
 @pytest.fixture(scope="module")
 def wrong_clocks(tmp_path_factory):
-    """The environment in which each process has a wrong clock of its own."""
+    """The environment in which each worker has a wrong clock of its own."""
     compiler = shutil.which("cc")
     if compiler is None:
         pytest.skip("needs a C compiler")
@@ -109,17 +128,12 @@ def wrong_clocks(tmp_path_factory):
 
 
 @pytest.mark.nightly
-def test_wrong_clocks_that_differ_between_processes_change_no_byte(
+def test_workers_whose_clocks_are_wrong_and_differ_change_no_byte(
     wrong_clocks, uninterrupted, tmp_path, prefect_api
 ):
-    told = subprocess.run(
-        ["python3", "-c", "import time, os; print(time.time(), os.getpid())"],
-        env=wrong_clocks | {"PATH": "/usr/bin:/bin:/usr/local/bin"},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    assert told
+    tell = [sys.executable, "-c", "import time; print(time.time())  # tell the time"]
+    told = subprocess.run(tell, env={**os.environ, **wrong_clocks}, capture_output=True, check=True)
+    assert abs(float(told.stdout) - time.time()) > 80_000
     env = prefect_api | wrong_clocks
     code, output = otce("run", slow_zoo(tmp_path), log=tmp_path / "log", env=env)
     assert code == 0, output
