@@ -8,6 +8,8 @@ import yaml
 from tests.zoo import write_zoo, zoo_config
 
 PAIRS = 4 * 2
+# Nightly tests may share their cores with others.
+LONG_S = 600.0
 TABLES = ("scores", "summary", "joints", "risks", "failures")
 
 # It notes whose forward pass it is, and never ends it.

@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from tests.kills import PAIRS, assert_nothing_lives, slow_zoo, stored, tables
+from tests.kills import LONG_S, PAIRS, assert_nothing_lives, slow_zoo, stored, tables
 from tests.zoo import Command, otce
 
-pytestmark = pytest.mark.nightly
+pytestmark = [pytest.mark.nightly, pytest.mark.timeout(2 * LONG_S)]
 
 
 def counts(output):
@@ -20,7 +20,7 @@ def counts(output):
 def ended(commands):
     """What each computed and reused, once all have ended well."""
     for command in commands:
-        assert command.process.wait(280) == 0, command.output
+        assert command.process.wait(LONG_S) == 0, command.output
         assert_nothing_lives(command)
     return [counts(command.output) for command in commands]
 
@@ -50,7 +50,9 @@ def test_two_runs_of_different_seeds_at_once_share_no_pair_and_are_both_right(
     (tmp_path / "alone").mkdir()
     other = ["--set", "seed=1", "--set", "execution.run_id=other"]
     alone = slow_zoo(tmp_path / "alone")
-    code, output = otce("run", alone, *other, log=tmp_path / "alone/log", env=prefect_api)
+    code, output = otce(
+        "run", alone, *other, log=tmp_path / "alone/log", env=prefect_api, limit_s=LONG_S
+    )
     assert code == 0, output
     path = slow_zoo(tmp_path)
     commands = [

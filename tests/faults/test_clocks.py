@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kills import slow_zoo, tables
+from tests.kills import LONG_S, slow_zoo, tables
 from tests.zoo import otce
 
 ROOT = Path(__file__).parents[2]
@@ -128,6 +128,7 @@ def wrong_clocks(tmp_path_factory):
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(2 * LONG_S)
 def test_workers_whose_clocks_are_wrong_and_differ_change_no_byte(
     wrong_clocks, uninterrupted, tmp_path, prefect_api
 ):
@@ -135,15 +136,16 @@ def test_workers_whose_clocks_are_wrong_and_differ_change_no_byte(
     told = subprocess.run(tell, env={**os.environ, **wrong_clocks}, capture_output=True, check=True)
     assert abs(float(told.stdout) - time.time()) > 80_000
     env = prefect_api | wrong_clocks
-    code, output = otce("run", slow_zoo(tmp_path), log=tmp_path / "log", env=env)
+    code, output = otce("run", slow_zoo(tmp_path), log=tmp_path / "log", env=env, limit_s=LONG_S)
     assert code == 0, output
     assert tables(tmp_path) == uninterrupted
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(2 * LONG_S)
 @pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "America/Los_Angeles"])
 def test_a_time_zone_changes_no_byte(zone, uninterrupted, tmp_path, prefect_api):
     env = prefect_api | {"TZ": zone, "LC_ALL": "C"}
-    code, output = otce("run", slow_zoo(tmp_path), log=tmp_path / "log", env=env)
+    code, output = otce("run", slow_zoo(tmp_path), log=tmp_path / "log", env=env, limit_s=LONG_S)
     assert code == 0, output
     assert tables(tmp_path) == uninterrupted
