@@ -77,4 +77,4 @@ def wait_until(happened, what, limit_s: float = 120.0) -> None:
 
 def assert_nothing_lives(command) -> None:
     """Every process that descends from a command ends soon after it."""
-    wait_until(lambda: not command.processes(), "processes outlived the run", limit_s=30)
+    wait_until(lambda: not command.processes(), "processes outlived the run")

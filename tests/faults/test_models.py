@@ -9,7 +9,7 @@ import yaml
 from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
 from flows.rank import rank_zoo
-from tests.kills import hang, hung
+from tests.kills import LONG_S, hang, hung
 from tests.zoo import otce, write_zoo, zoo_config
 
 RUN = Path("store/runs/test")
@@ -48,21 +48,22 @@ def failures(folder):
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(2 * LONG_S)
 def test_a_model_that_hangs_is_ended_tried_again_and_given_up_while_the_others_are_scored(
     tmp_path, prefect_api
 ):
     """F17. The last attempt's actor once stayed, and the next model waited for it in vain."""
     config = zoo_config(models=2, targets=1)
-    config["execution"] |= {"workers": 1, "time_limit_s": 15, "attempts": 2}
+    config["execution"] |= {"workers": 1, "time_limit_s": 30, "attempts": 2}
     path = write_zoo(tmp_path, config)
     hang(path, "net-0")
-    code, output = otce("run", path, log=tmp_path / "log", env=prefect_api)
+    code, output = otce("run", path, log=tmp_path / "log", env=prefect_api, limit_s=LONG_S)
     assert code == 1, output
     assert "1 pairs computed, 0 reused, 1 failed" in output
     [row] = failures(tmp_path)
     assert (row["source_model"], row["target_dataset"]) == ("net-0", "birch")
     assert (row["error_class"], row["transient"], row["attempts"]) == ("WorkerDiedError", True, 2)
-    assert "GetTimeoutError: not done after 15 s" in row["message"]
+    assert "GetTimeoutError: not done after 30 s" in row["message"]
     workers = hung(tmp_path)
     assert len(set(workers)) == 2
     assert not any(psutil.pid_exists(worker) for worker in workers)
