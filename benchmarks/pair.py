@@ -57,6 +57,7 @@ def ours(draws: Sequence[Draw], curve: tuple[float, ...]) -> tuple[float, list[f
                 [],
                 name="solve",
                 num_cpus=1,
+                memory_bytes=1 << 29,
             )
             for k, (source, target) in enumerate(parts)
         ]

@@ -45,7 +45,7 @@ def run(config: str, *, overrides: _SET = None) -> int:
         config: YAML file, a path or any fsspec URI.
         overrides: changes to the configuration.
     """
-    from flows.server import prefect_server  # noqa: PLC0415
+    from flows.server import prefect_server, server_stays  # noqa: PLC0415
     from flows.show import show_failures, show_ranking  # noqa: PLC0415
 
     started_s = time.monotonic()
@@ -53,14 +53,19 @@ def run(config: str, *, overrides: _SET = None) -> int:
     notes.print(f"otce run {config}", markup=False, highlight=False)
     # Failures are told by us, once and readable; Prefect would add tracebacks.
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+    os.environ.setdefault("PREFECT_LOGGING_INTERNAL_LEVEL", "CRITICAL")
+    # A server that went away is asked again for a quarter of a minute, and not for a whole one.
+    os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "3")
     with prefect_server() as wait_for_server:
         from otce.config_file import load_config  # noqa: PLC0415
+        from otce.files import absolute_uri  # noqa: PLC0415
 
         load_config(config, overrides or ())
         from flows.rank import rank_zoo  # noqa: PLC0415
 
         wait_for_server()
-        outcome = rank_zoo(os.path.abspath(config) if "://" not in config else config, overrides)  # noqa: PTH100
+        with server_stays():
+            outcome = rank_zoo(absolute_uri(config, "."), overrides)
     show_ranking(console, outcome.summary)
     show_failures(console, outcome.failures)
     failed = len({(row["source_model"], row["target_dataset"]) for row in outcome.failures})
@@ -294,7 +299,7 @@ def main() -> None:
     # A scheduler stops us by SIGTERM; ending as on Ctrl-C lets every part clean up.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     code = guarded(lambda: app(exit_on_error=False, print_error=True, result_action="return_value"))
-    if code == INTERRUPTED:
+    if code in {INTERRUPTED, UNREACHABLE}:
         # Ray and the server are ended; what Prefect's threads would still tell them can only wait.
         sys.stdout.flush()
         os._exit(code)

@@ -22,6 +22,7 @@ from flows.rounds import left_early, race_zoo, unfinished_tables
 from flows.score import Scorer
 from flows.sources import Described, with_signatures
 from flows.teller import Teller
+from flows.view import shown
 from otce.config import RunConfig
 from otce.config_file import load_config
 from otce.datasets.expand import expanded
@@ -162,8 +163,10 @@ def _plan_line(config: RunConfig, reused: int, new: int) -> str:
 def _show_ranking(run_id: str, summary: pa.Table) -> None:
     columns = ["target_dataset", "rank", "source_model", "mean", "stderr", "normalized"]
     key = "".join(c if c.isalnum() else "-" for c in f"ranking-{run_id}".lower())
-    create_table_artifact(
-        key=key,
-        table=summary.select(columns).to_pylist(),
-        description=f"OTCE ranking of run {run_id}: nats, at most 0, higher is better",
+    shown(
+        lambda: create_table_artifact(
+            key=key,
+            table=summary.select(columns).to_pylist(),
+            description=f"OTCE ranking of run {run_id}: nats, at most 0, higher is better",
+        )
     )

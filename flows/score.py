@@ -7,7 +7,8 @@ from functools import partial
 from queue import SimpleQueue
 from threading import Semaphore
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
+from typing import Any, Final, Self, TypeVar, cast
+from uuid import UUID
 
 import pyarrow as pa
 from prefect.artifacts import create_progress_artifact
@@ -19,21 +20,22 @@ from flows.order import most_expensive_first
 from flows.pairs import Needs, Pair, Prepared, gathered, lost_pairs
 from flows.progress import Progress
 from flows.teller import Teller
+from flows.view import shown
 from otce.config import RunConfig
 from otce.errors import ClusterError
 from otce.events import about
+from otce.footprint import refuse_too_large
 from otce.store import Store
 from tasks.actor import actor_maker
 from tasks.census import Census, kept_census, take_census
 from tasks.cluster import cluster
+from tasks.memory import node_bytes
 from tasks.retry import Window, explained
 from tasks.score import score_model
 from tasks.slots import Slots
+from tasks.stopping import StoppingError, begin, stopped_in_order
 from tasks.timings import Timings
 from tasks.work import Outcome, Wanted, Work, failure_row
-
-if TYPE_CHECKING:
-    from uuid import UUID
 
 _T = TypeVar("_T")
 _TELL_EVERY_S: Final = 5.0
@@ -115,7 +117,8 @@ class Scorer:
             data.id: take_census.submit(_unseen(data), config, self._store, window, heat=heat)
             for data in undrawn
         }
-        drawn, failures = gathered(futures, needs, lambda: self._progress.advance("censuses"))
+        with stopped_in_order():
+            drawn, failures = gathered(futures, needs, lambda: self._progress.advance("censuses"))
         censuses.update(drawn)
         self.failures += failures
         self._teller.failures(failures)
@@ -138,6 +141,9 @@ class Scorer:
         Args:
             wanted: what of which pair.
             heat: whether these are heats of a race.
+
+        Raises:
+            ClusterError: no node can hold a transport.
         """
         if not wanted:
             return
@@ -145,10 +151,13 @@ class Scorer:
             self.draw({pair: self.needs(*pair) for pair in wanted})
         lost = self.lost
         left = {pair: one for pair, one in wanted.items() if pair not in lost}
+        work = self._started()
+        sizes = [work.size(*pair) for pair in left]
+        refuse_too_large(self._config, sizes, node_bytes(), "the largest node")
+        with stopped_in_order():
+            outcomes = list(_score_models(work, left, self._progress, self._teller, heat=heat))
         failures = []
-        for model, outcome in _score_models(
-            self._started(), left, self._progress, self._teller, heat=heat
-        ):
+        for model, outcome in outcomes:
             self.computed.update((model, target) for target in outcome.scored)
             failures += outcome.failures
         self._add(failures)
@@ -230,22 +239,38 @@ def _score_models(
         ended.put((model, future))
         room.release()
 
-    artifact = cast("UUID", create_progress_artifact(progress=0.0, description="models scored"))
-    told_s = time.monotonic()
+    artifact, told_s = shown(_show_start), time.monotonic()
     shared = _unseen(work)
     left = most_expensive_first(by_model, work, heat=heat)
-    for done in range(1, len(by_model) + 1):
-        while left and room.acquire(blocking=ended.empty()):
-            model = left.popleft()
-            work.slots.coming = len(left)
-            with about(model=model):
-                future = score_model.submit(model, by_model[model], shared, heat=heat)
-            future.add_done_callback(partial(end, model))
+    begun = done = 0
+    while left or done < begun:
+        try:
+            while left and room.acquire(blocking=ended.empty()):
+                begin()
+                model = left.popleft()
+                work.slots.coming = len(left)
+                with about(model=model):
+                    future = score_model.submit(model, by_model[model], shared, heat=heat)
+                future.add_done_callback(partial(end, model))
+                begun += 1
+        except StoppingError:
+            left.clear()
+            continue
         model, future = ended.get()
+        done += 1
         yield model, _outcome(model, by_model[model], future, teller)
-        if time.monotonic() - told_s > _TELL_EVERY_S or done == len(by_model):
-            update_artifact(artifact, progress=100.0 * done / len(by_model))
+        is_due = time.monotonic() - told_s > _TELL_EVERY_S or done == len(by_model)
+        if artifact is not None and is_due:
+            artifact = shown(partial(_show_progress, artifact, 100.0 * done / len(by_model)))
             told_s = time.monotonic()
+
+
+def _show_start() -> UUID:
+    return cast("UUID", create_progress_artifact(progress=0.0, description="models scored"))
+
+
+def _show_progress(artifact: UUID, percent: float) -> UUID:
+    return cast("UUID", update_artifact(artifact, progress=percent))
 
 
 def _outcome(

@@ -4,6 +4,8 @@ Prefect's own temporary server outlives a killed flow and keeps its output pipe 
 child that watches its parent, so that no way of dying leaves it behind.
 """
 
+import asyncio
+import fcntl
 import os
 import socket
 import subprocess
@@ -54,6 +56,7 @@ def prefect_server() -> Iterator[Callable[[], None]]:
                 "PREFECT_UI_ENABLED": "0",
                 "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
                 "PREFECT_LOGGING_SERVER_LEVEL": "ERROR",
+                "PREFECT_API_DATABASE_MIGRATE_ON_START": "false",
             },
         )
         try:
@@ -62,6 +65,24 @@ def prefect_server() -> Iterator[Callable[[], None]]:
             del os.environ["PREFECT_API_URL"]
             server.kill()
             server.wait()
+
+
+@contextmanager
+def server_stays() -> Iterator[None]:
+    """Explain what Prefect raises when its server goes away during a run.
+
+    Raises:
+        ClusterError: it did; what was computed is in the store all the same.
+    """
+    import httpx  # noqa: PLC0415 - Prefect's own client, loaded with it
+
+    try:
+        yield
+    except httpx.HTTPError as error:
+        raise ClusterError(
+            f"the Prefect server at {os.environ['PREFECT_API_URL']} went away during the run "
+            f"({error}); what was scored is in the store, and the same command goes on from there"
+        ) from error
 
 
 def _wait(url: str, server: "subprocess.Popen[bytes] | None", limit_s: float) -> None:
@@ -90,7 +111,20 @@ def _serve(port: int, parent: int) -> None:
     import uvicorn  # noqa: PLC0415 - the watch must run while this loads
     from prefect.server.api.server import create_app  # noqa: PLC0415
 
+    _migrate()
     uvicorn.run(create_app(final=True, ephemeral=True), port=port, log_level="error")
+
+
+def _migrate() -> None:
+    """Bring the data base up to date, one server at a time: of two at once one would fail."""
+    from prefect.server.database import provide_database_interface  # noqa: PLC0415
+    from prefect.settings import PREFECT_HOME  # noqa: PLC0415
+
+    home = PREFECT_HOME.value()
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "otce-server.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        asyncio.run(provide_database_interface().create_db())
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from flows.memory import check_memory
 from flows.pairs import absent
 from flows.race import planned, transports
 from flows.show import plain, printable
@@ -33,13 +34,10 @@ from otce.readable import Readable, open_readable
 from otce.sampling import pixels_to_draw
 from otce.signature import read_whole
 from otce.store import Store
-from otce.transport import peak_bytes
 from otce.zoo import load_model
 from otce.zoo.preprocess import described as described_preprocessing
 
 _T = TypeVar("_T")
-_FLOAT32_BYTES = 4
-_MIB = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -117,7 +115,7 @@ def validate(config: RunConfig, console: Console) -> list[str]:
     console.print(table)
     tried(lambda: _print_sources(config, models, usable, console))
     present = tried(lambda: set(store.names("scores"))) or set()
-    _print_plan(config, data, models, present, console)
+    tried(lambda: _print_plan(config, data, models, present, console))
     return problems
 
 
@@ -283,14 +281,7 @@ def _print_plan(
     )
     if config.strategy == "race":
         console.print(_race_line(config, [target for _, _, target in runnable]))
-    if not models:
-        return
-    widest = max(checked.dim for checked in models.values())
-    drawn = sampling.repetitions * sampling.pixels * (1 + len(config.targets))
-    features_mib = drawn * widest * _FLOAT32_BYTES / _MIB
-    pixels, recipe = sampling.pixels, config.score
-    transport_bytes = peak_bytes(pixels, pixels, solver=recipe.solver, relaxation=recipe.relaxation)
-    console.print(
-        f"estimated memory: features of one model {features_mib:,.0f} MiB, one transport "
-        f"{transport_bytes / _MIB:,.0f} MiB (one runs on each CPU)"
-    )
+    if models:
+        drawn = {id_: checked.pixels for id_, checked in data.items()}
+        sizes = [(drawn.get(s.source, sampling.pixels), drawn[t]) for s, _, t in runnable]
+        check_memory(config, max(checked.dim for checked in models.values()), sizes, console)

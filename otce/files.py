@@ -233,7 +233,7 @@ def write_bytes(uri: str, data: bytes, options: StorageOptions | None = None) ->
     """
     opened, path = filesystem(uri, options)
     protocols = (opened.protocol,) if isinstance(opened.protocol, str) else opened.protocol
-    with explained("write", uri):
+    with explained(f"write {len(data)} bytes to", uri):
         if "file" in protocols:
             _replace_file(path, data)
         else:

@@ -22,6 +22,7 @@ from tasks.ray_calls import ALL_PIXELS, Ref, Refs, inside, result
 from tasks.retry import GaveUpError, attempt
 from tasks.shards import Shard, cut
 from tasks.slots import Slot
+from tasks.stopping import begin
 from tasks.sums import NO_SUMS, Kinds, Sums
 from tasks.timings import Meter, Spent, Timings, device_name
 
@@ -30,10 +31,8 @@ Parts = dict[int, list[Ref]]
 
 _T = TypeVar("_T")
 _SHARDS_IN_FLIGHT: Final = 2
-_GPU_BATCH = 8
-# On a CPU larger batches gain little, and one image at a time gives the same bytes however the
-# work is cut.
-_CPU_BATCH = 1
+# On a CPU one image at a time gives the same bytes however the work is cut, and more gain little.
+_GPU_BATCH, _CPU_BATCH = 8, 1
 
 
 class FeatureWorker:
@@ -211,6 +210,7 @@ class ModelOnSlot:
         Raises:
             GaveUpError: a shard failed for good.
             PlacementError: no node has room for the actor.
+            StoppingError: the run is to end before all shards have begun.
         """
         shards = cut(census, self._execution.items_per_shard, repetitions, sums)
         parts: Parts = {}
@@ -242,6 +242,7 @@ class ModelOnSlot:
             self.load()
             while True:
                 while len(mine) < _SHARDS_IN_FLIGHT and todo:
+                    begin()
                     with suppress(IndexError):
                         mine.append(todo.popleft())
                         started[mine[-1]] = start(mine[-1])
@@ -263,8 +264,7 @@ class ModelOnSlot:
 
         def finish() -> list[Any]:
             self._ready()
-            refs = started.get(index) or start(index)
-            started[index] = refs
+            refs = started[index] = started.get(index) or start(index)
             return [result(refs[0], self._execution.time_limit_s), *refs[1:]]
 
         def repeat() -> None:

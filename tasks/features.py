@@ -16,6 +16,7 @@ from tasks.ray_calls import Refs
 from tasks.retry import GaveUpError
 from tasks.slots import Slot
 from tasks.spread import spread
+from tasks.stopping import begin
 from tasks.sums import NO_SUMS, Kinds, kinds_of
 from tasks.work import Wanted, Work
 
@@ -39,6 +40,9 @@ def features(
 
     Yields:
         Ids of data sets, and their features. After a failure of the source side nothing follows.
+
+    Raises:
+        StoppingError: the run is to end before all are extracted.
     """
     source_id = work.sides[model_id].source
     keys = [(model_id, id_) for id_ in (source_id, *pairs)]
@@ -78,6 +82,7 @@ def _new(
     while todo:
         # When no node has room for this place's actor any more, another place goes on.
         with suppress(PlacementError), work.slots.lease() as slot:
+            begin()
             model = _model_on(slot, model_id, chosen, work)
             try:
                 model.load()

@@ -10,6 +10,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from otce import tables
+from otce.errors import StoreError
 from otce.explain import BOUNDARIES, FREQUENCIES
 from otce.ranking import summarize
 from otce.store import Store
@@ -32,7 +33,7 @@ def publish(
     race: pa.Table | None = None,
     timings: pa.Table,
 ) -> pa.Table:
-    """Put the tables, the manifest, the configuration and the report of a run.
+    """Put the tables, the configuration, the manifest and the report of a run.
 
     Args:
         run_id: folder below `runs/`.
@@ -52,7 +53,8 @@ def publish(
         The summary table.
 
     Raises:
-        StoreError: a pair's table is damaged, or the store refuses.
+        StoreError: a pair's table is damaged, or the store refuses; when it refuses the report
+            only, the run is whole without it.
     """
     # Plots are loaded by the process that draws them only.
     from otce.report import render  # noqa: PLC0415
@@ -72,10 +74,17 @@ def publish(
     for name, table in found.items():
         store.put_table(f"runs/{run_id}/{name}.parquet", table)
     store.put(f"runs/{run_id}/config.yaml", config_yaml.encode())
-    shown = {"manifest": manifest, "timings": kept_timings(store, f"runs/{run_id}"), **found}
-    store.put(f"runs/{run_id}/report.html", render(**shown).encode())
-    # Last: a run that has a manifest is whole.
+    # After the tables: a run that has a manifest is whole. Its report can be drawn at any time.
     store.put_json(f"runs/{run_id}/manifest.json", manifest)
+    timed = kept_timings(store, f"runs/{run_id}")
+    page = render(manifest=manifest, timings=timed, **found).encode()
+    try:
+        store.put(f"runs/{run_id}/report.html", page)
+    except StoreError as error:
+        raise StoreError(
+            f"{error}; all tables of the run are written, and `otce report {store.uri} {run_id}` "
+            "draws the report alone"
+        ) from error
     return found["summary"]
 
 

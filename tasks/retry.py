@@ -18,10 +18,9 @@ from otce.errors import LostFeaturesError, OtceError, WorkerDiedError
 from otce.events import about, event
 from tasks import metrics
 from tasks.ray_calls import RayEndedError, Ref, finished, inside, result
+from tasks.stopping import StoppingError
 
 _T = TypeVar("_T")
-_log: Final = logging.getLogger(__name__)
-_AGAIN: Final = "attempt %d of %d failed and is repeated: %s"
 _READ_S: Final = 60.0
 _WORKER_ERRORS: Final = (
     ray.exceptions.RayActorError,
@@ -80,7 +79,8 @@ def attempt(work: Callable[[], _T], *, attempts: int, recover: Callable[[], obje
     Args:
         work: what to do.
         attempts: most times to try.
-        recover: called between two tries.
+        recover: called after every transient failure, the last included: an actor that never
+            answers would keep the next model waiting as well.
 
     Returns:
         What `work` returns.
@@ -94,10 +94,12 @@ def attempt(work: Callable[[], _T], *, attempts: int, recover: Callable[[], obje
         except Exception as error:
             # Ray wraps any exception of any worker; all are classified in one place.
             found = explained(error)
-            if not _helps_to_repeat(found) or number == attempts:
+            repeats = _helps_to_repeat(found)
+            if repeats:
+                recover()
+            if not repeats or number == attempts:
                 raise GaveUpError(found, number) from error
             _tell_retry(found, number)
-            recover()
     raise AssertionError("attempts is at least 1")
 
 
@@ -158,18 +160,27 @@ class Window:
 
         Yields:
             (position in `submits`, result or why there is none), in order of completion.
+
+        Raises:
+            StoppingError: the run is to end, some tasks refused to begin, and all others are done.
         """
         waiting = [(index, 1) for index in reversed(range(len(submits)))]
         pending: dict[Any, _Pending] = {}
+        refused: StoppingError | None = None
         try:
             while waiting or pending:
                 # With work of our own to wait for, never block on work of other threads.
                 while waiting and self._enter(blocking=not pending):
                     index, number = waiting.pop()
-                    with inside():
-                        ref = submits[index]()
+                    try:
+                        with inside():
+                            ref = submits[index]()
+                    except StoppingError as error:
+                        self._leave()
+                        refused = error
+                        continue
                     pending[ref] = _Pending(index, number, time.monotonic())
-                for ref in self._finished(pending):
+                for ref in self._finished(pending) if pending else ():
                     done = pending.pop(ref)
                     self._leave()
                     found = _found(ref)
@@ -181,6 +192,8 @@ class Window:
                             continue
                         found = GaveUpError(found, done.number)
                     yield done.index, found
+            if refused is not None:
+                raise refused
         finally:
             for ref in pending:
                 self._leave()

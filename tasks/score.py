@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -9,15 +10,17 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from otce.errors import LostFeaturesError, OtceError
+from otce.footprint import footprint_bytes
 from otce.pair_table import Row, pair_rows, whole_pair
 from otce.recipe import Metric, repetitions_of
 from otce.repetitions import repetitions_name
 from otce.scores.zero_shot import class_map
 from otce.tables import PAIR, table
 from tasks.features import features
-from tasks.ray_calls import ALL_PIXELS, Refs
+from tasks.ray_calls import ALL_PIXELS, Ref, Refs
 from tasks.retry import GaveUpError
 from tasks.solve import Request, Rows, submit
+from tasks.stopping import StoppingError, begin
 from tasks.work import Outcome, Wanted, Work, failure_row
 
 _log: Final = logging.getLogger(__name__)
@@ -39,19 +42,20 @@ def score_model(
         heat: whether these are heats of a race: on draws of their own, and never published.
 
     Returns:
-        Which targets are scored and why others are not.
+        Which targets are scored and why others are not; neither when the run is to end.
     """
     outcome = Outcome()
     left = dict(pairs)
-    for number in range(1, work.config.execution.attempts + 1):
-        is_last = number == work.config.execution.attempts
-        lost = _score(model_id, left, work, outcome, heat=heat, is_last=is_last)
-        if not lost:
-            break
-        _log.warning("%s: %d pairs lost their features with a node", model_id, len(lost))
-        for id_ in (work.sides[model_id].source, *lost):
-            work.held.pop((model_id, id_), None)
-        left = {target: pairs[target] for target in lost}
+    with suppress(StoppingError):
+        for number in range(1, work.config.execution.attempts + 1):
+            is_last = number == work.config.execution.attempts
+            lost = _score(model_id, left, work, outcome, heat=heat, is_last=is_last)
+            if not lost:
+                break
+            _log.warning("%s: %d pairs lost their features with a node", model_id, len(lost))
+            for id_ in (work.sides[model_id].source, *lost):
+                work.held.pop((model_id, id_), None)
+            left = {target: pairs[target] for target in lost}
     return outcome
 
 
@@ -175,26 +179,32 @@ def _solved(
     side = work.sides[model_id]
     asked = {target: pairs[target].metrics_of for target in pairs if target in refs}
     todo = [(target, k) for target, metrics in asked.items() for k in metrics]
-    submits = [
-        partial(
-            submit,
-            Request(
-                recipe=work.config.score,
-                metrics=asked[target][k],
-                class_map=class_map(side.classes, work.censuses[target].listed.classes),
-                with_curve=k == 0 and not heat,
-            ),
+    begun: set[str] = set()
+
+    def start(target: str, k: int) -> Ref:
+        # The other repetitions of a pair follow its first, so that it can be kept.
+        if target not in begun:
+            begin()
+            begun.add(target)
+        request = Request(
+            recipe=work.config.score,
+            metrics=asked[target][k],
+            class_map=class_map(side.classes, work.censuses[target].listed.classes),
+            with_curve=k == 0 and not heat,
+        )
+        return submit(
+            request,
             refs[side.source][k],
             refs[target][k],
             refs[target].get(ALL_PIXELS, []) if k == 0 else [],
             name=f"solve {model_id} {target} {k}",
             num_cpus=work.plan.solve_cpus,
+            memory_bytes=footprint_bytes(work.config, *work.size(model_id, target)),
         )
-        for target, k in todo
-    ]
+
     rows: dict[str, Draws] = {target: {} for target in asked}
     abouts = [{"target": target, "repetition": k, "stage": "solve"} for target, k in todo]
-    for index, result in work.window.run(submits, abouts):
+    for index, result in work.window.run([partial(start, *one) for one in todo], abouts):
         target, k = todo[index]
         if isinstance(result, GaveUpError):
             rows[target][k] = result

@@ -83,6 +83,7 @@ def submit(
     *,
     name: str,
     num_cpus: float,
+    memory_bytes: int,
 ) -> Ref:
     """Start one transport; the features travel by reference.
 
@@ -93,11 +94,12 @@ def submit(
         blocks: references of sums over all target pixels, where a metric asks for them.
         name: what Ray's views call it.
         num_cpus: CPUs that it holds.
+        memory_bytes: memory that it holds: no node starts more of them than it has room for.
 
     Returns:
         Reference of what `solve_parts` returns, and what it took.
     """
-    task = _solve.options(num_cpus=num_cpus, name=name)
+    task = _solve.options(num_cpus=num_cpus, memory=memory_bytes, name=name)
     ref: Ref = task.remote(request, len(source), len(target), *source, *target, *blocks)
     return ref
 

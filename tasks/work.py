@@ -88,6 +88,22 @@ class Work:
         """
         return (self.heats if heat else self.censuses)[dataset_id]
 
+    def size(self, model: str, target: str) -> tuple[int, int]:
+        """How many pixels a transport of a pair couples; a heat couples fewer.
+
+        Args:
+            model: its model.
+            target: its target.
+
+        Returns:
+            Source and target pixels; N for a source whose draws are kept.
+        """
+        sampling, source = self.config.sampling, self.censuses.get(self.sides[model].source)
+        pixels = self.censuses[target].sample.item.size // sampling.repetitions
+        if source is None:
+            return sampling.pixels, pixels
+        return source.sample.item.size // sampling.repetitions, pixels
+
 
 @dataclass
 class Outcome:

@@ -125,8 +125,10 @@ class Command:
         return found
 
 
-def otce(*arguments: object, log: Path, env: dict[str, str] | None = None) -> tuple[int, str]:
+def otce(
+    *arguments: object, log: Path, env: dict[str, str] | None = None, limit_s: float = 240
+) -> tuple[int, str]:
     """Run the command to its end; returns exit code and output."""
     command = Command(*arguments, log=log, env=env)
-    code = command.wait()
+    code = command.wait(limit_s)
     return code, command.output

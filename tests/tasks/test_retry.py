@@ -11,6 +11,7 @@ import ray
 
 from otce.errors import DataError, ModelError, StoreUnavailableError, WorkerDiedError
 from tasks.retry import GaveUpError, Window, attempt, explained
+from tasks.stopping import StoppingError
 
 
 @ray.remote(max_retries=0, num_cpus=0.5)
@@ -111,7 +112,21 @@ def test_leaving_a_window_early_gives_its_places_back(ray_plan, tmp_path):
     assert len(results) == 4
 
 
-def test_attempt_recovers_between_tries_of_transient_failures_only():
+def test_tasks_that_refuse_to_begin_are_left_out_once_the_others_are_done(ray_plan, tmp_path):
+    shared, found = window(limit=2), []
+
+    def submit(index):
+        if index > 2:
+            raise StoppingError
+        return work.remote(str(tmp_path), index)
+
+    with pytest.raises(StoppingError):
+        found.extend(shared.run([partial(submit, i) for i in range(6)]))
+    assert sorted(found) == [(0, 0), (1, 1), (2, 2)]
+    assert len(dict(shared.run([partial(submit, i) for i in range(3)]))) == 3
+
+
+def test_attempt_recovers_after_every_transient_failure_and_no_other():
     recovered = []
 
     def failing(error):
@@ -123,10 +138,10 @@ def test_attempt_recovers_between_tries_of_transient_failures_only():
             attempts=3,
             recover=lambda: recovered.append(1),
         )
-    assert (caught.value.attempts, len(recovered)) == (3, 2)
+    assert (caught.value.attempts, len(recovered)) == (3, 3)
     with pytest.raises(GaveUpError) as caught:
         attempt(partial(failing, ModelError("no")), attempts=3, recover=lambda: recovered.append(1))
-    assert (caught.value.attempts, len(recovered)) == (1, 2)
+    assert (caught.value.attempts, len(recovered)) == (1, 3)
 
 
 def test_explained_keeps_our_errors_and_names_others():
