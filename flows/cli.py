@@ -1,4 +1,4 @@
-"""The command line: `otce run | validate | signature | map | ls | report`.
+"""The command line: `otce run | validate | signature | map | ls | report | serve | prune`.
 
 Exit codes: 0 all scored, 1 some pairs failed, 2 configuration or usage, 3 store or cluster
 unreachable, 130 interrupted. Heavy libraries are imported by the command that needs them, after its
@@ -30,18 +30,24 @@ _SET = Annotated[
     list[str] | None,
     Parameter(name="--set", negative=(), help="dotted.key=value, in YAML; may be repeated."),
 ]
+_ONLY = Annotated[list[str] | None, Parameter(name="--only", negative=(), consume_multiple=True)]
 
 
 @app.command
-def run(config: str, *, overrides: _SET = None) -> int:
+def run(
+    config: str, *, overrides: _SET = None, only: _ONLY = None, since: str | None = None
+) -> int:
     """Rank the zoo of a configuration and print the ranking; what is stored is not done again.
 
     Args:
         config: YAML file, a path or any fsspec URI.
         overrides: changes to the configuration.
+        only: globs of ids of models and targets; the others are left out.
+        since: id of an earlier run, or previous: what failed for good there is not tried again
+            unless its model or a data set changed.
     """
     from flows.server import prefect_server  # noqa: PLC0415
-    from flows.show import show_failures, show_ranking  # noqa: PLC0415
+    from flows.show import printable, show_failures, show_ranking  # noqa: PLC0415
 
     started_s = time.monotonic()
     console, notes = Console(), Console(stderr=True)
@@ -55,7 +61,8 @@ def run(config: str, *, overrides: _SET = None) -> int:
         from flows.rank import rank_zoo  # noqa: PLC0415
 
         wait_for_server()
-        outcome = rank_zoo(os.path.abspath(config) if "://" not in config else config, overrides)  # noqa: PTH100
+        place = os.path.abspath(config) if "://" not in config else config  # noqa: PTH100
+        outcome = rank_zoo(place, overrides, only=only, since=since)
     show_ranking(console, outcome.summary)
     show_failures(console, outcome.failures)
     failed = len({(row["source_model"], row["target_dataset"]) for row in outcome.failures})
@@ -67,6 +74,11 @@ def run(config: str, *, overrides: _SET = None) -> int:
         highlight=False,
         soft_wrap=True,
     )
+    if outcome.drift:
+        told = printable(outcome.drift).replace("\n", "")
+        console.print(
+            f"drift: {told}", style="yellow", markup=False, highlight=False, soft_wrap=True
+        )
     folder = f"{outcome.store_uri}/runs/{outcome.run_id}"
     console.print(f"tables and report: {folder}/report.html", soft_wrap=True, highlight=False)
     return SOME_FAILED if failed else OK
@@ -195,6 +207,7 @@ def report(store: str, run_id: str | None = None) -> int:
     from flows.kept_maps import kept_overlays  # noqa: PLC0415
     from flows.show import show_failures, show_ranking  # noqa: PLC0415
     from otce import tables  # noqa: PLC0415
+    from otce.drift import DRIFT  # noqa: PLC0415
     from otce.files import absolute_uri  # noqa: PLC0415
     from otce.report import render  # noqa: PLC0415
     from otce.store import Store  # noqa: PLC0415
@@ -213,8 +226,8 @@ def report(store: str, run_id: str | None = None) -> int:
         "failures": tables.FAILURES,
     }
     found = {n: opened.get_table(f"{folder}/{n}.parquet", s) for n, s in schemas.items()}
-    # Runs of older versions have no risks, and most have no race.
-    for name, schema in {"risks": tables.RISKS, "race": tables.RACE}.items():
+    # Runs of older versions have no risks, and most have neither a race nor a run before them.
+    for name, schema in {"risks": tables.RISKS, "race": tables.RACE, "drift": DRIFT}.items():
         if opened.exists(f"{folder}/{name}.parquet"):
             found[name] = opened.get_table(f"{folder}/{name}.parquet", schema)
     page = render(manifest=chosen, overlays=kept_overlays(opened, folder), **found)
@@ -223,6 +236,10 @@ def report(store: str, run_id: str | None = None) -> int:
     show_failures(console, found["failures"].to_pylist())
     console.print(f"report: {opened.uri}/{folder}/report.html", soft_wrap=True, highlight=False)
     return OK
+
+
+app.command("flows.serve:serve_command", name="serve")
+app.command("flows.prune:prune_command", name="prune")
 
 
 def _manifests(store: str) -> list[dict[str, Any]]:

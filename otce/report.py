@@ -13,6 +13,7 @@ from jinja2 import ChainableUndefined, Environment, PackageLoader
 
 from otce.curve import SOLVED_NATS
 from otce.plots import NARROW_PX, WIDE_PX, convergence_plot, scientific, shade
+from otce.report_drift import MOST_ROWS, drift_section
 from otce.report_metrics import ABOUT, MOST_MODELS, label, looks_at, noise, position
 from otce.report_race import races
 from otce.report_risks import Overlay
@@ -34,6 +35,7 @@ def render(
     failures: pa.Table,
     risks: pa.Table | None = None,
     race: pa.Table | None = None,
+    drift: pa.Table | None = None,
     overlays: Sequence[Overlay] = (),
 ) -> str:
     """Write the report of a run.
@@ -46,6 +48,8 @@ def render(
         failures: pairs without a score, of schema `otce.tables.FAILURES`.
         risks: what parts of the pixels cost, of schema `otce.tables.RISKS`; None: not known.
         race: what a race decided, of schema `otce.tables.RACE`; None: there was none.
+        drift: how scores moved since the run before, of schema `otce.drift.DRIFT`; None: there was
+            none.
         overlays: figures of risk maps; those of other recipes than the run's are left out.
 
     Returns:
@@ -72,6 +76,8 @@ def render(
             metrics=sorted(summary["metric"].unique().to_pylist(), key=position),
             about=ABOUT,
             races=races(race, (manifest.get("sampling") or {}).get("repetitions")),
+            drift=drift_section(drift),
+            most_rows=MOST_ROWS,
             solves=solves,
             convergence_plots=_convergence_plots(solves, manifest),
             failures=failed,

@@ -10,8 +10,11 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from otce import tables
+from otce.drift import Earlier, changed_pairs, drift
 from otce.explain import BOUNDARIES, FREQUENCIES
+from otce.intervals import Side
 from otce.ranking import summarize
+from otce.sides import sides_by_pair
 from otce.store import Store
 
 
@@ -28,8 +31,10 @@ def publish(
     target_items: Mapping[str, Sequence[str]],
     manifest: Mapping[str, Any],
     config_yaml: str,
+    references: pa.Table,
+    earlier: Earlier | None = None,
     race: pa.Table | None = None,
-) -> pa.Table:
+) -> dict[str, pa.Table]:
     """Put the tables, the manifest, the configuration and the report of a run.
 
     Args:
@@ -43,10 +48,12 @@ def publish(
         target_items: ids of the images by data set id.
         manifest: what the run was.
         config_yaml: the checked configuration as YAML.
+        references: what the run refers to, of schema `otce.retention.REFERENCES`.
+        earlier: the finished run that this one is compared with, if there is one.
         race: what a race decided, of schema `otce.tables.RACE`, if there was one.
 
     Returns:
-        The summary table.
+        The tables of the report by name.
 
     Raises:
         StoreError: a pair's table is damaged, or the store refuses.
@@ -64,13 +71,34 @@ def publish(
     }
     if race is not None:
         found["race"] = race
-    for name, table in found.items():
+    if earlier is not None:
+        sides = _changed_sides(store, full, earlier, found["summary"])
+        found["drift"] = drift(earlier, manifest, found["summary"], sides)
+    for name, table in (found | {"references": references}).items():
         store.put_table(f"runs/{run_id}/{name}.parquet", table)
     store.put(f"runs/{run_id}/config.yaml", config_yaml.encode())
     store.put(f"runs/{run_id}/report.html", render(manifest=manifest, **found).encode())
     # Last: a run that has a manifest is whole.
     store.put_json(f"runs/{run_id}/manifest.json", manifest)
-    return found["summary"]
+    return found
+
+
+def _changed_sides(
+    store: Store, full: pa.Table, earlier: Earlier, summary: pa.Table
+) -> dict[str, list[Side] | None]:
+    """Read the images behind the scores that differ from those of the earlier run."""
+    changed = changed_pairs(earlier.summary, summary)
+    now = full.filter(pc.is_in(full["pair_fingerprint"], pa.array(sorted(changed), pa.string())))
+    found = sides_by_pair(now)
+    keys = [
+        key
+        for name in sorted(changed - found.keys())
+        if store.exists(key := f"scores/{name}.parquet")
+    ]
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        for table in pool.map(lambda key: store.get_table(key, tables.PAIR), keys):
+            found |= sides_by_pair(table)
+    return found
 
 
 def _pair_tables(store: Store, pairs: Sequence[str], unfinished: Sequence[pa.Table]) -> pa.Table:
