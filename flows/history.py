@@ -63,13 +63,10 @@ def history(config: RunConfig, found: Prepared, store: Store) -> History:
     if not config.run_id.endswith(NUMBERED):
         return History(config.run_id, None, inputs, None)
     numbers = finished(config.run_id, store)
-    if numbers and _manifest(store, numbers[max(numbers)]).get("inputs") == inputs:
-        number = max(numbers)
-    else:
-        number = max(numbers, default=0) + 1
-    before = [n for n in numbers if n < number]
-    previous = numbers[max(before)] if before else None
-    return History(_id(config.run_id, number), number, inputs, previous)
+    last = max(numbers, default=0)
+    if numbers and (told := _manifest(store, numbers[last])).get("inputs") == inputs:
+        return History(numbers[last], last, inputs, told.get("previous"))
+    return History(_id(config.run_id, last + 1), last + 1, inputs, numbers.get(last))
 
 
 def finished(series: str, store: Store) -> dict[int, str]:
@@ -118,19 +115,21 @@ def pinned(config: RunConfig) -> RunConfig:
     return config.numbered(numbers[max(numbers)])
 
 
-def earlier_run(run_id: str, store: Store) -> Earlier:
+def earlier_run(run_id: str | None, store: Store) -> Earlier | None:
     """Read what a finished run found.
 
     Args:
-        run_id: its id.
+        run_id: its id; None: there is none.
         store: where runs are kept.
 
     Returns:
-        Its manifest and summary.
+        Its manifest and summary; None where there is none, or it was pruned.
 
     Raises:
-        StoreError: it is not there or damaged.
+        StoreError: it is damaged, or the store does not answer.
     """
+    if run_id is None or not store.exists(f"runs/{run_id}/manifest.json"):
+        return None
     table = store.get_table(f"runs/{run_id}/summary.parquet", SUMMARY)
     return Earlier(run_id, _manifest(store, run_id), table)
 

@@ -132,7 +132,7 @@ def rank_zoo(
         manifest=manifest(config, found.listed, scorer.censuses, found.sides, counts, started)
         | series.facts,
         references=references(config, found),
-        earlier=earlier_run(series.previous, place) if series.previous else None,
+        earlier=earlier_run(series.previous, place),
         config_yaml=yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
     )
     summary = published["summary"]

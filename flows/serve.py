@@ -6,9 +6,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
-from prefect.types.entrypoint import EntrypointType
 from prefect.schedules import Cron
 from prefect.settings import get_current_settings
+from prefect.types.entrypoint import EntrypointType
 
 from flows.history import NUMBERED
 from flows.rank import rank_zoo

@@ -10,7 +10,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from otce import tables
-from otce.drift import Earlier, changed_pairs, drift
+from otce.drift import DRIFT, Earlier, changed_pairs, drift
 from otce.explain import BOUNDARIES, FREQUENCIES
 from otce.intervals import Side
 from otce.ranking import summarize
@@ -74,6 +74,9 @@ def publish(
     if earlier is not None:
         sides = _changed_sides(store, full, earlier, found["summary"])
         found["drift"] = drift(earlier, manifest, found["summary"], sides)
+    elif manifest.get("previous") and store.exists(key := f"runs/{run_id}/drift.parquet"):
+        # The run before was pruned since; what was found then stands.
+        found["drift"] = store.get_table(key, DRIFT)
     for name, table in (found | {"references": references}).items():
         store.put_table(f"runs/{run_id}/{name}.parquet", table)
     store.put(f"runs/{run_id}/config.yaml", config_yaml.encode())
