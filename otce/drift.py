@@ -50,6 +50,8 @@ DRIFT: Final = schema(
 )
 """A row per pair and metric of either run."""
 
+_KEY: Final = ("target_dataset", "source_model", "metric")
+_COMPARED: Final = (*_KEY, "pair_fingerprint", "mean", "stderr", "k_done", "rank")
 _OF_A_MODEL: Final = (
     "weights_digest",
     "code_digest",
@@ -94,13 +96,12 @@ def drift(
     Returns:
         A table of `DRIFT`, sorted by target, metric, rank (without rank last) and model.
     """
-    before = {_key(row): row for row in earlier.summary.to_pylist()}
-    now = {_key(row): row for row in summary.to_pylist()}
+    before, now = (_rows(one) for one in (earlier.summary, summary))
     rows = []
     for key in before.keys() | now.keys():
         old, new = before.get(key), now.get(key)
         rows.append(
-            dict(zip(("target_dataset", "source_model", "metric"), key, strict=True))
+            dict(zip(_KEY, key, strict=True))
             | {"previous_run": earlier.run_id, "why": _why(old, new, earlier.manifest, manifest)}
             | _moved(old, new, sides)
         )
@@ -117,15 +118,12 @@ def changed_pairs(earlier: pa.Table, summary: pa.Table) -> set[str]:
     Returns:
         Pair fingerprints, those of both runs, of the metrics of pairs that both have.
     """
-    before, now = (
-        {_key(r): r["pair_fingerprint"] for r in t.to_pylist()} for t in (earlier, summary)
-    )
-    return {
-        name
+    before, now = _rows(earlier), _rows(summary)
+    names = [
+        {before[key]["pair_fingerprint"], now[key]["pair_fingerprint"]}
         for key in before.keys() & now.keys()
-        if before[key] != now[key]
-        for name in (before[key], now[key])
-    }
+    ]
+    return {name for pair in names if len(pair) > 1 for name in pair}
 
 
 def interval(old: Sequence[Side], new: Sequence[Side]) -> float:
@@ -209,6 +207,10 @@ def sentence(moves: Sequence[Moved], k: int, run_id: str) -> str:
         for move in moves
     )
     return f"the first {k} changed beyond their intervals since {run_id}: {told}"
+
+
+def _rows(summary: pa.Table) -> dict[tuple[str, str, str], Row]:
+    return {_key(row): row for row in summary.select(list(_COMPARED)).to_pylist()}
 
 
 def _key(row: Row) -> tuple[str, str, str]:

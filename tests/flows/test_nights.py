@@ -41,6 +41,7 @@ def nightly_config():
     config["datasets"]["bay"] = bay
     config["targets"].append("bay")
     config["race"] = {"top_k": 1}
+    config["metrics"] = ["otce", "leep"]
     config["execution"]["run_id"] = "nightly-{n}"
     return config
 
@@ -77,8 +78,9 @@ def test_changed_images_of_a_target_cost_the_pairs_of_that_target_only(nights):
     assert "3 pairs computed, 3 reused, 0 failed" in output
     new = [name for name in files(folder) if name not in first and "/scores/" in name]
     told = [pq.read_table(folder / name).to_pylist()[0] for name in new]
-    assert {(row["target_dataset"], row["metric"] == "otce") for row in told} >= {("bay", True)}
-    assert {row["target_dataset"] for row in told} == {"bay"}
+    assert {(row["source_model"], row["target_dataset"], row["metric"]) for row in told} == {
+        (f"net-{n}", "bay", metric) for n in range(3) for metric in ("otce", "leep")
+    }
 
 
 def test_the_tables_of_the_night_before_stay_as_they_were(nights):
