@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable
 from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cyclopts import Parameter
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
@@ -49,8 +50,8 @@ def serve_command(
     place = os.path.abspath(config) if "://" not in config else config  # noqa: PTH100
     changes = _numbered(place, overrides or ())
     try:
-        schedule = Cron(cron, timezone=timezone)
-    except ValueError as error:
+        schedule = Cron(cron, timezone=ZoneInfo(timezone).key)
+    except (ValueError, ZoneInfoNotFoundError) as error:
         raise ConfigError(f"--cron {cron} --timezone {timezone}: {error}") from error
     rank_zoo.serve(
         name=load_config(place, changes).execution.name,
