@@ -35,7 +35,8 @@ from otce.scores import score_pixels
 from otce.scores.measure import measure
 from otce.scores.zero_shot import class_map
 from tasks.census import Census
-from tasks.extract import FeatureWorker, cut
+from tasks.shards import cut
+from tasks.worker import FeatureWorker
 
 DEMO: Final = Path(__file__).parent.parent / "examples/demo.yaml"
 IMAGES: Final = 40

@@ -119,7 +119,7 @@ def peak_mib(data: FolderDataset, model: ModelConfig) -> float:
 
 
 def print_peak(request: str) -> None:
-    from tasks.extract import FeatureWorker  # noqa: PLC0415
+    from tasks.worker import FeatureWorker  # noqa: PLC0415
 
     data, model = json.loads(request)
     census = sampled("drawn", FolderDataset(**data), pixels=2_000, repetitions=REPETITIONS)

@@ -78,7 +78,8 @@ def camvid(tap: str, scaling: str, n: int, seed: int) -> Draw:
     # Ray and Prefect come with these: not into the memory of a process that has no use for them.
     from sampled import sampled  # noqa: PLC0415
 
-    from tasks.extract import FeatureWorker, cut  # noqa: PLC0415
+    from tasks.shards import cut  # noqa: PLC0415
+    from tasks.worker import FeatureWorker  # noqa: PLC0415
 
     sys.path.insert(0, str(CAMVID.parent))
     run = load_config(str(CAMVID))

@@ -24,7 +24,8 @@ from otce.identity import model_signature
 from otce.signature import encode
 from otce.zoo import model_identity
 from tasks.census import Census
-from tasks.extract import FeatureWorker, cut
+from tasks.shards import cut
+from tasks.worker import FeatureWorker
 
 DEMO = Path(__file__).parent.parent / "examples/demo.yaml"
 

@@ -1,11 +1,10 @@
-"""The command line: `otce run | status | validate | signature | map | ls | report`.
+"""The command line: `otce run | validate | status | report` and others, see `app`.
 
 Exit codes: 0 all scored, 1 some pairs failed, 2 configuration or usage, 3 store or cluster
 unreachable, 130 interrupted. Heavy libraries are imported by the command that needs them, after its
 first line of output.
 """
 
-import json
 import logging
 import os
 import signal
@@ -32,21 +31,31 @@ _SET = Annotated[
     list[str] | None,
     Parameter(name="--set", negative=(), help="dotted.key=value, in YAML; may be repeated."),
 ]
+_ONLY = Annotated[list[str] | None, Parameter(name="--only", negative=(), consume_multiple=True)]
 
 
-app.command("flows.status_command:status", name="status")
+app.command(
+    "flows.status_command:status",
+    name="status",
+    help="Say how far a run is: done, failed, left, rate and time left.",
+)
 
 
 @app.command
-def run(config: str, *, overrides: _SET = None) -> int:
+def run(
+    config: str, *, overrides: _SET = None, only: _ONLY = None, since: str | None = None
+) -> int:
     """Rank the zoo of a configuration and print the ranking; what is stored is not done again.
 
     Args:
         config: YAML file, a path or any fsspec URI.
         overrides: changes to the configuration.
+        only: globs of ids of models and targets; the others are left out.
+        since: id of an earlier run, or previous: what failed for good there is not tried again
+            unless its model or a data set changed.
     """
     from flows.server import prefect_server, server_stays  # noqa: PLC0415
-    from flows.show import show_failures, show_ranking  # noqa: PLC0415
+    from flows.show import printable, show_failures, show_ranking  # noqa: PLC0415
 
     started_s = time.monotonic()
     console, notes = Console(), Console(stderr=True, quiet=in_json())
@@ -65,7 +74,8 @@ def run(config: str, *, overrides: _SET = None) -> int:
 
         wait_for_server()
         with server_stays():
-            outcome = rank_zoo(absolute_uri(config, "."), overrides)
+            place = absolute_uri(config, ".")
+            outcome = rank_zoo(place, overrides, only=only, since=since)
     show_ranking(console, outcome.summary)
     show_failures(console, outcome.failures)
     failed = len({(row["source_model"], row["target_dataset"]) for row in outcome.failures})
@@ -77,6 +87,11 @@ def run(config: str, *, overrides: _SET = None) -> int:
         highlight=False,
         soft_wrap=True,
     )
+    if outcome.drift:
+        told = printable(outcome.drift).replace("\n", "")
+        console.print(
+            f"drift: {told}", style="yellow", markup=False, highlight=False, soft_wrap=True
+        )
     folder = f"{outcome.store_uri}/runs/{outcome.run_id}"
     console.print(f"tables and report: {folder}/report.html", soft_wrap=True, highlight=False)
     return SOME_FAILED if failed else OK
@@ -181,83 +196,22 @@ def map_(
     return OK
 
 
-@app.command
-def ls(store: str) -> int:
-    """List the runs of a store, the newest last.
-
-    Args:
-        store: path or fsspec URI of the store.
-    """
-    from flows.show import show_runs  # noqa: PLC0415
-
-    show_runs(Console(), _manifests(store))
-    return OK
-
-
-@app.command
-def report(
-    store: str,
-    run_id: str | None = None,
-    *,
-    truth: str | None = None,
-    baselines: str | None = None,
-) -> int:
-    """Print a run's ranking and write its report anew from its tables.
-
-    Args:
-        store: path or fsspec URI of the store.
-        run_id: which run; the newest when left out.
-        truth: table of measured transfer (CSV or Parquet: model, target, value; also seed, kind,
-            shots), a path or any fsspec URI: says how well every score predicted it.
-        baselines: table of what else is to be judged by it (baseline, model, value; also target).
-    """
-    from flows.judged import judged, show_judged  # noqa: PLC0415
-    from flows.kept_maps import kept_overlays  # noqa: PLC0415
-    from flows.show import show_failures, show_ranking  # noqa: PLC0415
-    from otce import tables  # noqa: PLC0415
-    from otce.files import absolute_uri  # noqa: PLC0415
-    from otce.report import render  # noqa: PLC0415
-    from otce.store import Store  # noqa: PLC0415
-    from otce.timing_table import TIMINGS  # noqa: PLC0415
-
-    console = Console()
-    manifests = _manifests(store)
-    chosen = next((m for m in reversed(manifests) if run_id in (None, m["run_id"])), None)
-    if chosen is None:
-        known = ", ".join(m["run_id"] for m in manifests) or "none"
-        raise StoreError(f"{store} has no run {run_id or 'at all'}; runs there: {known}")
-    opened, folder = Store(absolute_uri(store, ".")), f"runs/{chosen['run_id']}"
-    schemas = {
-        "scores": tables.SCORES,
-        "summary": tables.SUMMARY,
-        "joints": tables.JOINTS,
-        "failures": tables.FAILURES,
-    }
-    found = {n: opened.get_table(f"{folder}/{n}.parquet", s) for n, s in schemas.items()}
-    # Runs of older versions have neither risks nor timings, and most have no race.
-    later = {"risks": tables.RISKS, "race": tables.RACE, "timings": TIMINGS}
-    for name, schema in later.items():
-        if opened.exists(f"{folder}/{name}.parquet"):
-            found[name] = opened.get_table(f"{folder}/{name}.parquet", schema)
-    agreement = judged(opened, folder, found["summary"], truth, baselines)
-    overlays = kept_overlays(opened, folder)
-    page = render(manifest=chosen, agreement=agreement, overlays=overlays, **found)
-    opened.put(f"{folder}/report.html", page.encode())
-    show_ranking(console, found["summary"])
-    show_judged(console, agreement)
-    show_failures(console, found["failures"].to_pylist())
-    console.print(f"report: {opened.uri}/{folder}/report.html", soft_wrap=True, highlight=False)
-    return OK
-
-
-def _manifests(store: str) -> list[dict[str, Any]]:
-    from otce.files import absolute_uri  # noqa: PLC0415
-    from otce.store import Store  # noqa: PLC0415
-
-    opened = Store(absolute_uri(store, "."))
-    keys = [key for key in opened.names("runs") if key.endswith("/manifest.json")]
-    manifests = [json.loads(opened.get(f"runs/{key}")) for key in keys]
-    return sorted(manifests, key=lambda manifest: (manifest["finished"], manifest["run_id"]))
+app.command("flows.reading:ls", name="ls", help="List the runs of a store, the newest last.")
+app.command(
+    "flows.reading:report",
+    name="report",
+    help="Print a run's ranking and write its report anew, also against measured transfer.",
+)
+app.command(
+    "flows.serve:serve_command",
+    name="serve",
+    help="Rank the zoo of a configuration on a schedule, on this machine.",
+)
+app.command(
+    "flows.prune:prune_command",
+    name="prune",
+    help="Show, and with --delete delete, what no run of a store refers to.",
+)
 
 
 def guarded(command: Callable[[], Any]) -> int:

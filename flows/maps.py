@@ -12,6 +12,7 @@ import numpy as np
 
 from flows.draws import FirstDraw, first_draw, open_source, reader
 from flows.export import close
+from flows.history import pinned
 from flows.progress import Progress
 from otce.boundary import RADIUS_PX
 from otce.config import RunConfig
@@ -83,7 +84,7 @@ def map_pair(
         ConfigError: there is no such model, target or image.
         OtceError: data, model or store cannot be used, or the coupling is not solved.
     """
-    found = first_draw(config, model_id, target_id, progress)
+    found = first_draw(config if out else pinned(config), model_id, target_id, progress)
     config = found.config
     recipe = metric_recipe("otce", config.score)
     del recipe["epsilon_curve"]

@@ -1,6 +1,7 @@
 """`rank_zoo`: count, identify, score what is new, publish."""
 
-from collections.abc import Container
+import json
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PurePath
@@ -10,22 +11,27 @@ import pyarrow as pa
 import yaml
 from prefect import flow
 from prefect.artifacts import create_table_artifact
+from prefect.events import emit_event
 from prefect.runtime import flow_run
 from rich.console import Console
 
+from flows.history import History, earlier_run, history
 from flows.journal import Journal
 from flows.manifest import manifest
 from flows.pairs import Pair, Prepared, lost_pairs, prepare
 from flows.progress import Progress
+from flows.references import references
 from flows.repetitions import join_whole, score_in_full
 from flows.rounds import left_early, race_zoo, unfinished_tables
 from flows.score import Scorer
-from flows.sources import Described, with_signatures
+from flows.selection import selected, without_known_failures
+from flows.sources import with_signatures
 from flows.teller import Teller
 from flows.view import shown
 from otce.config import RunConfig
 from otce.config_file import load_config
 from otce.datasets.expand import expanded
+from otce.drift import Moved, moved, sentence
 from otce.events import about, event, in_json, json_lines
 from otce.store import Store
 from tasks.publish import publish
@@ -43,6 +49,7 @@ class RunOutcome:
         computed: pairs scored now.
         reused: pairs found in the store.
         failures: rows of `otce.tables.FAILURES`.
+        drift: where the first models of a target changed by more than noise, in one line.
     """
 
     run_id: str
@@ -51,6 +58,7 @@ class RunOutcome:
     computed: int
     reused: int
     failures: list[dict[str, Any]]
+    drift: str | None = None
 
 
 def _run_name() -> str:
@@ -58,49 +66,72 @@ def _run_name() -> str:
 
 
 @flow(name="rank-zoo", flow_run_name=_run_name, persist_result=False, retries=0)
-def rank_zoo(config_uri: str, overrides: list[str] | None = None) -> RunOutcome:
+def rank_zoo(
+    config_uri: str,
+    overrides: list[str] | None = None,
+    store: str | None = None,
+    only: list[str] | None = None,
+    since: str | None = None,
+) -> RunOutcome:
     """Rank a zoo of source models for every target of a configuration.
 
-    What the store holds is not computed again: equal science gives equal object names.
+    What the store holds is not computed again: equal science gives equal object names. So every
+    run is incremental, and only new models, new targets and changed data sets cost anything.
 
     Args:
         config_uri: path or fsspec URI of the configuration.
         overrides: `dotted.key=value` texts.
+        store: path or fsspec URI of the store, in place of `execution.store`.
+        only: globs of ids of models and targets; the others are left out.
+        since: id of an earlier run, or `previous`: what failed for good there is not tried again
+            unless its model or a data set changed.
 
     Returns:
         The ranking and what it took.
 
     Raises:
-        ConfigError: the configuration is wrong.
+        ConfigError: the configuration is wrong, or `only` or `since` names nothing.
         DataError: there are no cities (or sequences) to make data sets of.
         StoreError: the store cannot be used.
         ClusterError: Ray cannot be used.
     """
     started = datetime.now(UTC)
+    changes = [*(overrides or ()), *([f"execution.store={json.dumps(store)}"] if store else ())]
     with json_lines():
-        config, described = with_signatures(expanded(load_config(config_uri, overrides or ())))
-        with about(run_id=config.run_id):
-            return _ranked(config, described, started)
+        written = selected(expanded(load_config(config_uri, changes)), only or ())
+        config, described = with_signatures(written)
+        place = Store(config.execution.store, config.execution.storage_options)
+        place.probe()
+        with Progress(Console(stderr=True, quiet=in_json())) as progress:
+            found = prepare(config, described, place, progress)
+            found = without_known_failures(config, found, since, place)
+            series = history(config, found, place)
+            config = config if series.number is None else config.numbered(series.run_id)
+            with about(run_id=config.run_id):
+                return _ranked(config, found, series, place, progress, started)
 
 
-def _ranked(config: RunConfig, described: Described, started: datetime) -> RunOutcome:
-    store = Store(config.execution.store, config.execution.storage_options)
-    store.probe()
-    journal, timings = Journal(store, config.run_id, started), Timings()
-    with Progress(Console(stderr=True, quiet=in_json())) as progress:
-        teller = Teller(progress, journal, timings)
-        found = prepare(config, described, store, progress)
-        journal.put_plan(config, found)
-        _tell_start(config, found)
-        teller.failures(found.failures)
-        progress.say(_plan_line(config, found.reused, len(found.todo)))
-        with Scorer(config, store, found, progress, teller, timings) as scorer:
-            if config.strategy == "race":
-                race = race_zoo(config, found, store, scorer, progress)
-            else:
-                race = None
-                score_in_full(config, found, store, scorer, found.todo)
-        kept = join_whole(config, found, store)
+def _ranked(
+    config: RunConfig,
+    found: Prepared,
+    series: History,
+    place: Store,
+    progress: Progress,
+    started: datetime,
+) -> RunOutcome:
+    journal, timings = Journal(place, config.run_id, started), Timings()
+    teller = Teller(progress, journal, timings)
+    journal.put_plan(config, found)
+    _tell_start(config, found)
+    teller.failures(found.failures)
+    progress.say(_plan_line(config, found.reused, len(found.todo)))
+    with Scorer(config, place, found, progress, teller, timings) as scorer:
+        if config.strategy == "race":
+            race = race_zoo(config, found, place, scorer, progress)
+        else:
+            race = None
+            score_in_full(config, found, place, scorer, found.todo)
+    kept = join_whole(config, found, place)
     left = left_early(race) if race is not None else {}
     failures, computed = scorer.failures, len(scorer.computed)
     failed = {(row["source_model"], row["target_dataset"]) for row in failures}
@@ -111,9 +142,9 @@ def _ranked(config: RunConfig, described: Described, started: datetime) -> RunOu
         "reused": reused,
         "failed": len(failed),
     }
-    summary = publish(
+    published = publish(
         config.run_id,
-        store,
+        place,
         pairs=_published(found, failures, left),
         unfinished=unfinished_tables(config, found, kept, left),
         race=race,
@@ -121,14 +152,29 @@ def _ranked(config: RunConfig, described: Described, started: datetime) -> RunOu
         source_classes={id_: side.classes for id_, side in found.sides.items()},
         target_classes={id_: data.classes for id_, data in found.listed.items()},
         target_items={id_: [i.id for i in data.items] for id_, data in found.listed.items()},
-        manifest=manifest(config, found.listed, scorer.censuses, found.sides, counts, started),
+        manifest=manifest(config, found.listed, scorer.censuses, found.sides, counts, started)
+        | series.facts,
+        references=references(config, found),
+        earlier=earlier_run(series.previous, place),
         config_yaml=yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
         timings=scorer.timings,
     )
+    summary = published["summary"]
     _show_ranking(config.run_id, summary)
+    moves, told = _moves(config, series, published)
+    _raise_alarm(config.run_id, series.previous, moves, told)
     seconds = (datetime.now(UTC) - started).total_seconds()
     event("run_finished", seconds=seconds, **counts)
-    return RunOutcome(config.run_id, store.uri, summary, computed, reused, failures)
+    return RunOutcome(config.run_id, place.uri, summary, computed, reused, failures, told)
+
+
+def _moves(
+    config: RunConfig, series: History, published: Mapping[str, pa.Table]
+) -> tuple[list[Moved], str | None]:
+    """Say what changed among the first models since the run before."""
+    top_k = config.race.top_k
+    moves = moved(published["drift"], top_k) if "drift" in published else []
+    return moves, sentence(moves, top_k, str(series.previous)) if moves else None
 
 
 def _tell_start(config: RunConfig, found: Prepared) -> None:
@@ -169,4 +215,21 @@ def _show_ranking(run_id: str, summary: pa.Table) -> None:
             table=summary.select(columns).to_pylist(),
             description=f"OTCE ranking of run {run_id}: nats, at most 0, higher is better",
         )
+    )
+
+
+def _raise_alarm(
+    run_id: str, previous: str | None, moves: Sequence[Moved], told: str | None
+) -> None:
+    """Emit an event that automations of the Prefect server can act on."""
+    if not moves:
+        return
+    emit_event(
+        event="otce.first-models-changed",
+        resource={"prefect.resource.id": f"otce.run.{run_id}", "prefect.resource.name": run_id},
+        payload={
+            "previous_run": previous,
+            "message": told,
+            "targets": [move._asdict() for move in moves],
+        },
     )

@@ -5,7 +5,7 @@ Everything inside `execution` changes only speed and place, and is never hashed.
 """
 
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -44,6 +44,7 @@ Rounds = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(max_length=32)
 """How many more repetitions each round has."""
 ResourceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.:-]*$")]
 """A resource that the operator of a cluster gave to some nodes."""
+_RUN_ID: Final = r"^[A-Za-z0-9_-](?:[A-Za-z0-9._-]{0,63}|[A-Za-z0-9._-]{0,47}\{n\})$"
 Protocol = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9+_.-]*$")]
 
 
@@ -143,8 +144,9 @@ class ExecutionConfig(Section):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,48}$")] = "run"
     """First part of the default run id; the configuration file's name when read from one."""
-    run_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$")] | None = None
-    """Folder of this run's tables; by default the name and the start of the fingerprint."""
+    run_id: Annotated[str, Field(pattern=_RUN_ID)] | None = None
+    """Folder of this run's tables; by default the name and the start of the fingerprint. One that
+    ends in `{n}` numbers its runs: each that finds something changed gets the next number."""
     store: Uri = "otce-store"
     """Where objects and tables are kept: a path or any fsspec URI."""
     storage_options: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -273,6 +275,11 @@ class RunConfig(Section):
         """Folder of this run's tables."""
         execution = self.execution
         return execution.run_id or f"{execution.name}-{self.fingerprint[:8]}"
+
+    def numbered(self, run_id: str) -> "RunConfig":
+        """Put a concrete run id in place of one that ends in `{n}`."""
+        execution = self.execution.model_copy(update={"run_id": run_id})
+        return self.model_copy(update={"execution": execution})
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:

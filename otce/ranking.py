@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from otce.comparison import p_beats, standing
 from otce.errors import DataError
 from otce.intervals import Side, estimate, total
+from otce.sides import LISTS, ROLES, known_sides, side
 from otce.tables import PAIR, SUMMARY, table
 
 Row = dict[str, Any]
@@ -25,7 +26,6 @@ Row = dict[str, Any]
 CERTAIN: Final = 0.975
 """Probability from which a model beats another: the 95 % interval of the difference is above 0."""
 
-_LISTS: Final = ("target_items", "target_influence", "source_items", "source_influence")
 _NEEDED: Final = ("repetition", "otce", "value", "marginal_error", "source_digest", "target_digest")
 _ROW_NAMES: Final = [name for name in PAIR.names if name in {*SUMMARY.names, *_NEEDED}]
 
@@ -74,7 +74,7 @@ def summarize(pairs: pa.Table) -> pa.Table:
         >>> summarize(table([far, near], PAIR)).select(["source_model", "rank"]).to_pylist()
         [{'source_model': 'near', 'rank': 1}, {'source_model': 'far', 'rank': 2}]
     """
-    lists = pairs.select(list(_LISTS)).combine_chunks()
+    lists = pairs.select(list(LISTS)).combine_chunks()
     rows = pairs.select(_ROW_NAMES).to_pylist()
     summaries = [
         _pair_summary(repetitions, lists)
@@ -102,8 +102,8 @@ def _pair_summary(repetitions: list[Row], lists: pa.Table) -> Row:
     scores = _checked(rows)
     degenerate = sorted({row["degenerate"] for row in rows} - {"none"})
     found = estimate(scores)
-    images = {role: _side(rows[0], lists, role) for role in ("target", "source")}
-    sides = _sides(images)
+    images = {role: side(rows[0], lists, role) for role in ROLES}
+    sides = known_sides(images)
     return {
         **dict.fromkeys(SUMMARY.names),
         **{name: rows[0][name] for name in SUMMARY.names if name in rows[0]},
@@ -152,41 +152,8 @@ def _name(row: Row) -> str:
     return f"{row['source_model']} on {row['target_dataset']}"
 
 
-def _side(row: Row, lists: pa.Table, role: str) -> Side | None:
-    """Read a side's images and influences from a pair's first row; None where not known."""
-    items, influence = (lists[f"{role}_{name}"][row["position"]] for name in ("items", "influence"))
-    if not (items.is_valid and influence.is_valid):
-        return None
-    items_n, influence_n = _array(items), _array(influence)
-    digest = row[f"{role}_digest"]
-    if (
-        len(items_n) != len(influence_n)
-        or not np.isfinite(influence_n).all()
-        or (np.diff(items_n) <= 0).any()
-        or digest is None
-    ):
-        raise DataError(
-            f"{_name(row)}: {len(influence_n)} {role} influences of {len(items_n)} images of the "
-            f"data set {digest}; there is one finite influence an image, images ascend, and their "
-            "data set has a digest; score the pair again"
-        )
-    return Side(digest, items_n, influence_n)
-
-
-def _array(values: pa.Scalar) -> NDArray[Any]:
-    found: NDArray[Any] = values.values.to_numpy(zero_copy_only=False)
-    return found
-
-
-def _count(side: Side | None) -> int | None:
-    return None if side is None else len(side.items)
-
-
-def _sides(images: dict[str, Side | None]) -> list[Side] | None:
-    """Keep the sides that the metric sees; None where one's noise is not known."""
-    seen = [side for side in images.values() if side is None or len(side.items)]
-    known = [side for side in seen if side is not None and len(side.items) > 1]
-    return known if known and len(known) == len(seen) else None
+def _count(images: Side | None) -> int | None:
+    return None if images is None else len(images.items)
 
 
 def _ranked(rivals: list[Row]) -> list[Row]:

@@ -13,6 +13,7 @@ from jinja2 import ChainableUndefined, Environment, PackageLoader
 
 from otce.curve import SOLVED_NATS
 from otce.plots import NARROW_PX, WIDE_PX, convergence_plot, scientific, shade
+from otce.report_drift import MOST_ROWS, drift_section
 from otce.report_metrics import ABOUT, MOST_MODELS, label, looks_at, noise, position
 from otce.report_race import races
 from otce.report_risks import Overlay
@@ -37,6 +38,7 @@ def render(
     race: pa.Table | None = None,
     agreement: pa.Table | None = None,
     timings: pa.Table | None = None,
+    drift: pa.Table | None = None,
     overlays: Sequence[Overlay] = (),
 ) -> str:
     """Write the report of a run.
@@ -52,6 +54,8 @@ def render(
         agreement: how well measured transfer was predicted, of schema
             `otce.truth.tables.AGREEMENT`; None: nothing was measured.
         timings: what was computed took, of `otce.timing_table.TIMINGS`; None: not known.
+        drift: how scores moved since the run before, of schema `otce.drift.DRIFT`; None: there was
+            none.
         overlays: figures of risk maps; those of other recipes than the run's are left out.
 
     Returns:
@@ -80,6 +84,8 @@ def render(
             races=races(race, (manifest.get("sampling") or {}).get("repetitions")),
             judged=judged_truths(agreement),
             truth_shown=SHOWN,
+            drift=drift_section(drift),
+            most_rows=MOST_ROWS,
             solves=solves,
             convergence_plots=_convergence_plots(solves, manifest),
             failures=failed,

@@ -24,7 +24,7 @@ from otce.files import (
     write_bytes,
 )
 from otce.fingerprint import digest
-from otce.listing import put_times
+from otce.listing import entries
 
 # Parquet's page checksums leave out its footer, where names, counts and metadata stand. So its
 # key-value metadata hold the digest of the whole file, taken while zeros stood in its place.
@@ -171,7 +171,14 @@ class Store:
         Raises:
             StoreError: the store does not answer, or does not tell times.
         """
-        return put_times(join(self.uri, folder), self._options)
+        found = {}
+        for entry in entries(self.uri, folder, self._options):
+            if entry.modified_s is None:
+                raise StoreError(
+                    f"{self.uri}: this storage does not tell when objects were put; use another one"
+                )
+            found[entry.name] = entry.modified_s
+        return found
 
     def put_table(self, key: str, table: pa.Table) -> None:
         """Put a table as one Parquet object.

@@ -7,9 +7,9 @@ import ray
 
 from otce.config import ExecutionConfig
 from otce.errors import PlacementError
-from tasks.extract import FeatureWorker
 from tasks.plan import Plan
 from tasks.ray_calls import inside, result
+from tasks.worker import FeatureWorker
 
 
 def actor_maker(plan: Plan, execution: ExecutionConfig) -> Callable[[], Any]:

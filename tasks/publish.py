@@ -10,9 +10,12 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from otce import tables
+from otce.drift import DRIFT, Earlier, changed_pairs, drift
 from otce.errors import StoreError
 from otce.explain import BOUNDARIES, FREQUENCIES
+from otce.intervals import Side
 from otce.ranking import summarize
+from otce.sides import sides_by_pair
 from otce.store import Store
 from otce.timing_table import TIMINGS
 
@@ -30,9 +33,11 @@ def publish(
     target_items: Mapping[str, Sequence[str]],
     manifest: Mapping[str, Any],
     config_yaml: str,
+    references: pa.Table,
+    earlier: Earlier | None = None,
     race: pa.Table | None = None,
     timings: pa.Table,
-) -> pa.Table:
+) -> dict[str, pa.Table]:
     """Put the tables, the configuration, the manifest and the report of a run.
 
     Args:
@@ -46,11 +51,13 @@ def publish(
         target_items: ids of the images by data set id.
         manifest: what the run was.
         config_yaml: the checked configuration as YAML.
+        references: what the run refers to, of schema `otce.retention.REFERENCES`.
+        earlier: the finished run that this one is compared with, if there is one.
         race: what a race decided, of schema `otce.tables.RACE`, if there was one.
         timings: what was computed took; where nothing was, that of an earlier start stays.
 
     Returns:
-        The summary table.
+        The tables of the report by name.
 
     Raises:
         StoreError: a pair's table is damaged, or the store refuses; when it refuses the report
@@ -71,7 +78,13 @@ def publish(
         found["race"] = race
     if timings.num_rows:
         store.put_table(f"runs/{run_id}/timings.parquet", timings)
-    for name, table in found.items():
+    if earlier is not None:
+        sides = _changed_sides(store, full, earlier, found["summary"])
+        found["drift"] = drift(earlier, manifest, found["summary"], sides)
+    elif manifest.get("previous") and store.exists(key := f"runs/{run_id}/drift.parquet"):
+        # The run before was pruned since; what was found then stands.
+        found["drift"] = store.get_table(key, DRIFT)
+    for name, table in (found | {"references": references}).items():
         store.put_table(f"runs/{run_id}/{name}.parquet", table)
     store.put(f"runs/{run_id}/config.yaml", config_yaml.encode())
     # After the tables: a run that has a manifest is whole. Its report can be drawn at any time.
@@ -85,7 +98,25 @@ def publish(
             f"{error}; all tables of the run are written, and `otce report {store.uri} {run_id}` "
             "draws the report alone"
         ) from error
-    return found["summary"]
+    return found
+
+
+def _changed_sides(
+    store: Store, full: pa.Table, earlier: Earlier, summary: pa.Table
+) -> dict[str, list[Side] | None]:
+    """Read the images behind the scores that differ from those of the earlier run."""
+    changed = changed_pairs(earlier.summary, summary)
+    now = full.filter(pc.is_in(full["pair_fingerprint"], pa.array(sorted(changed), pa.string())))
+    found = sides_by_pair(now)
+    keys = [
+        key
+        for name in sorted(changed - found.keys())
+        if store.exists(key := f"scores/{name}.parquet")
+    ]
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        for table in pool.map(lambda key: store.get_table(key, tables.PAIR), keys):
+            found |= sides_by_pair(table)
+    return found
 
 
 def kept_timings(store: Store, folder: str) -> pa.Table | None:

@@ -135,7 +135,7 @@ def risks(pair, cuts):
     ]
 
 
-def page(*pairs, failures=(), risks=None, race=None, overlays=(), **manifest):
+def page(*pairs, failures=(), risks=None, race=None, drift=None, overlays=(), **manifest):
     rows = [row for rows, _ in pairs for row in rows]
     return render(
         manifest=manifest,
@@ -145,6 +145,7 @@ def page(*pairs, failures=(), risks=None, race=None, overlays=(), **manifest):
         failures=tables.table(list(failures), tables.FAILURES),
         risks=None if risks is None else tables.table(risks, tables.RISKS),
         race=None if race is None else tables.table(race, tables.RACE),
+        drift=drift,
         overlays=overlays,
     )
 

@@ -16,10 +16,11 @@ from otce.errors import DataError
 from otce.zoo import load_model
 from tasks.actor import actor_maker
 from tasks.census import Census, Listed
-from tasks.extract import FeatureWorker, ModelOnSlot
+from tasks.extract import ModelOnSlot
 from tasks.retry import GaveUpError
 from tasks.shards import cut
 from tasks.slots import Slots
+from tasks.worker import FeatureWorker
 from tests.zoo import N_CLASSES, write_zoo, zoo_config
 
 REPETITIONS = range(3)

@@ -11,8 +11,9 @@ import ray
 from otce.config_file import load_config
 from otce.errors import WorkerDiedError
 from tasks import metrics
+from tasks.actor import actor_maker
 from tasks.cluster import Slots, plan
-from tasks.extract import ModelOnSlot, actor_maker
+from tasks.extract import ModelOnSlot
 from tasks.ray_calls import callers_leave_first
 from tasks.retry import Window
 from tasks.timings import Spent, Timings
