@@ -12,10 +12,11 @@ from otce.config_file import load_config
 from otce.errors import WorkerDiedError
 from tasks import metrics
 from tasks.actor import actor_maker
-from tasks.cluster import Slots, plan
 from tasks.extract import ModelOnSlot
+from tasks.plan import plan
 from tasks.ray_calls import callers_leave_first
 from tasks.retry import Window
+from tasks.slots import Slots
 from tasks.timings import Spent, Timings
 from tests.conftest import free_port
 from tests.tasks.test_extract import REPETITIONS, take
@@ -77,7 +78,7 @@ def _dies_once_and_waits(folder):
 def test_a_scrape_tells_pairs_images_retries_and_what_is_in_flight(exported, tmp_path):
     config = load_config(str(write_zoo(tmp_path, zoo_config(models=1))))
     census, timings = take(config), Timings()
-    with Slots(1, actor_maker(plan({"CPU": 2.0}, config.execution))).lease() as slot:
+    with Slots(1, actor_maker(plan([{"CPU": 2.0}], config.execution))).lease() as slot:
         model = ModelOnSlot(
             slot, "net-0", config.models["net-0"], config.execution, 1, timings=timings
         )

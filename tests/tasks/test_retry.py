@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 import ray
 
-from otce.errors import DataError, ModelError, StoreUnavailableError, WorkerDiedError
+from otce.errors import (
+    DataError,
+    LostFeaturesError,
+    ModelError,
+    StoreUnavailableError,
+    WorkerDiedError,
+)
 from tasks.retry import GaveUpError, Window, attempt, explained
 from tasks.stopping import StoppingError
 
@@ -147,3 +153,20 @@ def test_attempt_recovers_after_every_transient_failure_and_no_other():
 def test_explained_keeps_our_errors_and_names_others():
     assert isinstance(explained(DataError("x")), DataError)
     assert "unexpected ZeroDivisionError" in str(explained(ZeroDivisionError("by 0")))
+
+
+def test_lost_features_are_told_from_failures_and_not_asked_for_again_in_vain():
+    """Whatever lacked features of a node that ended was once a permanent failure."""
+    lost = ray.exceptions.RayTaskError(
+        "solve", "", ray.exceptions.ObjectLostError("00", "127.0.0.1:1", "")
+    )
+    found = explained(lost)
+    assert isinstance(found, LostFeaturesError)
+    assert found.transient
+
+    def fail():
+        raise lost
+
+    with pytest.raises(GaveUpError, match="lost with the node that held them") as caught:
+        attempt(fail, attempts=3, recover=lambda: None)
+    assert caught.value.attempts == 1
