@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.cli import report
+from flows.reading import report
 from flows.kept_maps import MOST_BYTES, MOST_IMAGES, MOST_PAIRS, kept_overlays
 from otce import tables
 from otce.errors import StoreError
