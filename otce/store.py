@@ -24,7 +24,7 @@ from otce.files import (
     write_bytes,
 )
 from otce.fingerprint import digest
-from otce.listing import put_times
+from otce.put_times import put_times
 
 # Parquet's page checksums leave out its footer, where names, counts and metadata stand. So its
 # key-value metadata hold the digest of the whole file, taken while zeros stood in its place.
