@@ -44,7 +44,9 @@ def published(folder):
 
 def objects(folder):
     """Bytes of all that is named by what it holds."""
-    found = [*(folder / "store/repetitions").iterdir(), *(folder / "store/scores").iterdir()]
+    found = [
+        path for kind in ("repetitions", "scores") for path in (folder / "store").glob(f"{kind}/*")
+    ]
     return {path.name: path.read_bytes() for path in found if not path.name.startswith(".")}
 
 
