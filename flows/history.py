@@ -30,7 +30,7 @@ class History:
     Attributes:
         run_id: folder of its tables.
         number: its number; None: it is not numbered.
-        inputs: fingerprint of the configuration and of everything that was read.
+        inputs: fingerprint of everything that its tables depend on.
         previous: id of the finished run before it; None: there is none.
     """
 
@@ -144,5 +144,7 @@ def _id(series: str, number: int) -> str:
 
 
 def _inputs(config: RunConfig, found: Prepared) -> str:
+    """Hash what tables depend on: names of pairs hold recipe and digests, not where files lie."""
     pairs = [[*pair, found.names.get(pair)] for pair in sorted(config.pairs)]
-    return fingerprint({"kind": "inputs", "run": config.fingerprint, "pairs": pairs})
+    rules = config.race if config.strategy == "race" else None
+    return fingerprint({"kind": "inputs", "pairs": pairs, "race": rules})

@@ -55,13 +55,15 @@ def test_every_ending_has_its_exit_code(error, code, capsys):
 
 def test_options_are_frozen_because_the_configuration_is_where_knobs_belong(tmp_path):
     for command, options in {
-        "run": {"--set", "--config"},
+        "run": {"--set", "--config", "--only", "--since"},
         "validate": {"--set", "--config"},
         "signature": {"--set", "--config", "--model", "--file"},
         "map": {"--set", "--config", "--model", "--target", "--images", "--out", "--patches"},
         "ls": {"--store"},
-        "report": {"--store", "--run-id"},
+        "report": {"--store", "--run-id", "--truth", "--baselines"},
         "status": {"--store", "--run-id", "--json"},
+        "prune": {"--store", "--keep-runs", "--grace-days", "--delete"},
+        "serve": {"--config", "--cron", "--timezone", "--set", "--only", "--since"},
     }.items():
         code, output = otce(command, "--help", log=tmp_path / "log")
         assert code == 0

@@ -46,9 +46,15 @@ def test_where_nothing_changed_it_is_the_last_run_again_with_the_same_one_before
     assert (last.run_id, last.previous) == ("n-0002", "n-0001")
 
 
-def test_a_changed_recipe_is_a_change(store):
+def test_other_pairs_or_other_rules_of_a_race_are_a_change_and_another_place_is_none(store):
     finish(store, config(), "aa")
-    assert history(config(seed=1), found("aa"), store).run_id == "n-0002"
+    moved = zoo_config(models=1, targets=1)["models"]
+    moved["net-0"]["weights"] = "elsewhere/net.safetensors"
+    assert history(config(models=moved), found("aa"), store).run_id == "n-0001"
+    assert history(config(strategy="race"), found("aa"), store).run_id == "n-0002"
+    targets = {"targets": ["birch", "alder"]}
+    moved["net-0"]["source"] = "birch"
+    assert history(config(models=moved, **targets), found("aa"), store).run_id == "n-0002"
 
 
 def test_a_killed_run_has_no_manifest_so_its_number_is_taken_up_again(store):
