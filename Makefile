@@ -50,6 +50,8 @@ bench: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/all_pixels.py
 	$(BIN)/python benchmarks/race.py
 	$(BIN)/python benchmarks/race.py --models 500 --simulate
+	$(BIN)/python benchmarks/cluster.py workers
+	$(BIN)/python benchmarks/cluster.py zoo
 
 clean:
 	rm -rf $(VENV) otce-store .mypy_cache .ruff_cache .pytest_cache .hypothesis
