@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 from otce.errors import StoreError
 from otce.files import (
     StorageOptions,
-    explained,
-    filesystem,
+    delete,
+    exists,
     join,
     list_paths,
     read_bytes,
@@ -140,9 +140,7 @@ class Store:
         Raises:
             StoreError: the store does not answer.
         """
-        opened, path = filesystem(join(self.uri, key), self._options)
-        with explained("look up", f"{self.uri}/{key}"):
-            return bool(opened.exists(path))
+        return exists(join(self.uri, key), self._options)
 
     def names(self, folder: str) -> list[str]:
         """List the keys below a folder.
@@ -216,15 +214,15 @@ class Store:
         self.put(key, (json.dumps(value, indent=2) + "\n").encode())
 
     def probe(self) -> None:
-        """Write, read and delete a small object, so that a refusal shows before any work.
+        """Write, read, list and delete a small object, so that a refusal shows before any work.
 
         Raises:
-            StoreError: the store cannot be written, read or deleted from.
+            StoreError: the store cannot be written, read, listed or deleted from.
         """
         key = f"probe-{uuid4().hex}"
         self.put(key, b"otce")
         if self.get(key) != b"otce":
             raise StoreError(f"{self.uri}: an object was read back with other bytes")
-        opened, path = filesystem(join(self.uri, key), self._options)
-        with explained("delete in", self.uri):
-            opened.rm_file(path)
+        # Whether it is listed yet does not matter; that listing is allowed does.
+        list_paths(join(self.uri, key), self._options)
+        delete(join(self.uri, key), self._options)
