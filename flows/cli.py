@@ -58,6 +58,9 @@ def run(config: str, *, overrides: _SET = None) -> int:
         outcome = rank_zoo(os.path.abspath(config) if "://" not in config else config, overrides)  # noqa: PTH100
     show_ranking(console, outcome.summary)
     show_failures(console, outcome.failures)
+    for key in outcome.set_aside:
+        told = f"warning: damaged, set aside and computed again: {outcome.store_uri}/{key}"
+        console.print(told, style="yellow", markup=False, highlight=False, soft_wrap=True)
     failed = len({(row["source_model"], row["target_dataset"]) for row in outcome.failures})
     idle = not outcome.computed and not failed
     computed = "nothing to compute" if idle else f"{outcome.computed} pairs computed"
@@ -200,7 +203,7 @@ def report(store: str, run_id: str | None = None) -> int:
     from otce.store import Store  # noqa: PLC0415
 
     console = Console()
-    manifests = _manifests(store)
+    manifests = _manifests(store, run_id)
     chosen = next((m for m in reversed(manifests) if run_id in (None, m["run_id"])), None)
     if chosen is None:
         known = ", ".join(m["run_id"] for m in manifests) or "none"
@@ -225,12 +228,15 @@ def report(store: str, run_id: str | None = None) -> int:
     return OK
 
 
-def _manifests(store: str) -> list[dict[str, Any]]:
+def _manifests(store: str, run_id: str | None = None) -> list[dict[str, Any]]:
+    """Read what a listing shows, and the one that is asked for by name, should listings lag."""
     from otce.files import absolute_uri  # noqa: PLC0415
     from otce.store import Store  # noqa: PLC0415
 
     opened = Store(absolute_uri(store, "."))
-    keys = [key for key in opened.names("runs") if key.endswith("/manifest.json")]
+    keys = {key for key in opened.names("runs") if key.endswith("/manifest.json")}
+    if run_id is not None and opened.exists(f"runs/{run_id}/manifest.json"):
+        keys.add(f"{run_id}/manifest.json")
     manifests = [json.loads(opened.get(f"runs/{key}")) for key in keys]
     return sorted(manifests, key=lambda manifest: (manifest["finished"], manifest["run_id"]))
 

@@ -1,6 +1,5 @@
 """`rank_zoo`: count, identify, score what is new, publish."""
 
-from collections.abc import Container
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PurePath
@@ -14,13 +13,10 @@ from prefect.runtime import flow_run
 from rich.console import Console
 
 from flows.manifest import manifest
-from flows.pairs import Pair, Prepared, lost_pairs, prepare
 from flows.progress import Progress
-from flows.repetitions import join_whole, score_in_full
-from flows.rounds import left_early, race_zoo, unfinished_tables
-from flows.score import Scorer
+from flows.published import published_summary, tables_mark
+from flows.scored import read_all, score
 from flows.sources import with_signatures
-from otce.config import RunConfig
 from otce.config_file import load_config
 from otce.datasets.expand import expanded
 from otce.store import Store
@@ -38,6 +34,7 @@ class RunOutcome:
         computed: pairs scored now.
         reused: pairs found in the store.
         failures: rows of `otce.tables.FAILURES`.
+        set_aside: keys that damaged objects have now; they were computed again.
     """
 
     run_id: str
@@ -46,6 +43,7 @@ class RunOutcome:
     computed: int
     reused: int
     failures: list[dict[str, Any]]
+    set_aside: tuple[str, ...]
 
 
 def _run_name() -> str:
@@ -76,63 +74,40 @@ def rank_zoo(config_uri: str, overrides: list[str] | None = None) -> RunOutcome:
     store = Store(config.execution.store, config.execution.storage_options)
     store.probe()
     with Progress(Console(stderr=True)) as progress:
-        found = prepare(config, described, store, progress)
-        progress.say(_plan_line(config, found.reused, len(found.todo)))
-        with Scorer(config, store, found, progress) as scorer:
-            if config.strategy == "race":
-                race = race_zoo(config, found, store, scorer, progress)
-            else:
-                race = None
-                score_in_full(config, found, store, scorer, found.todo)
-        kept = join_whole(config, found, store)
-    left = left_early(race) if race is not None else {}
-    failures, computed = scorer.failures, len(scorer.computed)
-    failed = {(row["source_model"], row["target_dataset"]) for row in failures}
-    reused = len(found.names.keys() - scorer.computed - failed)
-    counts = {
-        "total": len(config.pairs),
-        "computed": computed,
-        "reused": reused,
-        "failed": len(failed),
-    }
-    summary = publish(
-        config.run_id,
-        store,
-        pairs=_published(found, failures, left),
-        unfinished=unfinished_tables(config, found, kept, left),
-        race=race,
-        failures=failures,
-        source_classes={id_: side.classes for id_, side in found.sides.items()},
-        target_classes={id_: data.classes for id_, data in found.listed.items()},
-        target_items={id_: [i.id for i in data.items] for id_, data in found.listed.items()},
-        manifest=manifest(config, found.listed, scorer.censuses, found.sides, counts, started),
-        config_yaml=yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
-    )
+        done = score(config, described, store, progress)
+        found = done.found
+        items = {id_: [item.id for item in data.items] for id_, data in found.listed.items()}
+
+        def about() -> dict[str, Any]:
+            counts = done.counts(config)
+            return manifest(config, found.listed, done.censuses, found.sides, counts, started)
+
+        mark = tables_mark(about(), done.names, items)
+        summary = published_summary(config.run_id, mark, store) if done.is_idle else None
+        if summary is None:
+            done, full = read_all(config, described, store, progress, done)
+            summary = publish(
+                config.run_id,
+                store,
+                full=full,
+                race=done.race,
+                failures=done.failures,
+                source_classes={id_: side.classes for id_, side in found.sides.items()},
+                target_classes={id_: data.classes for id_, data in found.listed.items()},
+                target_items=items,
+                manifest=about() | {"tables": mark},
+                config_yaml=yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
+            )
     _show_ranking(config.run_id, summary)
-    return RunOutcome(config.run_id, store.uri, summary, computed, reused, failures)
-
-
-def _published(found: Prepared, failures: list[dict[str, Any]], left: Container[Pair]) -> list[str]:
-    """Fingerprints of all metrics of all pairs that have a table of their own."""
-    lost = lost_pairs(failures)
-    failed = {(row["source_model"], row["target_dataset"], row["metric"]) for row in failures}
-    return [
-        name
-        for pair in sorted(found.names)
-        if pair not in lost and pair not in left
-        for metric, name in found.names[pair].items()
-        if (*pair, metric) not in failed
-    ]
-
-
-def _plan_line(config: RunConfig, reused: int, new: int) -> str:
-    sampling = config.sampling
-    todo = "nothing to compute" if not new else f"{new} to score"
-    if new and config.strategy == "race":
-        todo = f"{new} race for the best {config.race.top_k}"
-    return (
-        f"{len(config.models)} models, {len(config.targets)} targets, {len(config.pairs)} pairs: "
-        f"{reused} in the store, {todo}; {sampling.repetitions} draws of {sampling.pixels} pixels"
+    counts = done.counts(config)
+    return RunOutcome(
+        run_id=config.run_id,
+        store_uri=store.uri,
+        summary=summary,
+        computed=counts["computed"],
+        reused=counts["reused"],
+        failures=done.failures,
+        set_aside=done.set_aside,
     )
 
 

@@ -1,7 +1,6 @@
-"""Assemble a run's tables, manifest and report from the pair tables in the store."""
+"""Put a run's tables, manifest and report, made of its pair tables."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
@@ -20,8 +19,7 @@ def publish(
     run_id: str,
     store: Store,
     *,
-    pairs: Sequence[str],
-    unfinished: Sequence[pa.Table] = (),
+    full: pa.Table,
     failures: Sequence[dict[str, Any]],
     source_classes: Mapping[str, Sequence[str]],
     target_classes: Mapping[str, Sequence[str]],
@@ -35,8 +33,7 @@ def publish(
     Args:
         run_id: folder below `runs/`.
         store: the store.
-        pairs: fingerprints of the pairs that have all scores.
-        unfinished: tables of the pairs that left a race.
+        full: all rows of all pairs, of schema `otce.tables.PAIR`, in the order of tables.
         failures: rows of the failures table.
         source_classes: class names of the source side, by model id.
         target_classes: class names by data set id.
@@ -49,12 +46,11 @@ def publish(
         The summary table.
 
     Raises:
-        StoreError: a pair's table is damaged, or the store refuses.
+        StoreError: the store refuses or does not answer.
     """
     # Plots are loaded by the process that draws them only.
     from otce.report import render  # noqa: PLC0415
 
-    full = _pair_tables(store, pairs, unfinished)
     found = {
         "scores": full.select(tables.SCORES.names).cast(tables.SCORES),
         "summary": summarize(full),
@@ -71,16 +67,6 @@ def publish(
     # Last: a run that has a manifest is whole.
     store.put_json(f"runs/{run_id}/manifest.json", manifest)
     return found["summary"]
-
-
-def _pair_tables(store: Store, pairs: Sequence[str], unfinished: Sequence[pa.Table]) -> pa.Table:
-    keys = [f"scores/{pair}.parquet" for pair in pairs]
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        parts = list(pool.map(lambda key: store.get_table(key, tables.PAIR), keys))
-    by = ("source_model", "target_dataset", "metric", "repetition")
-    order = [(name, "ascending") for name in by]
-    empty = tables.PAIR.empty_table()
-    return pa.concat_tables([empty, *parts, *unfinished]).sort_by(order).combine_chunks()
 
 
 def _failures(rows: Sequence[dict[str, Any]]) -> pa.Table:
