@@ -78,6 +78,9 @@ def run(
             outcome = rank_zoo(place, overrides, only=only, since=since)
     show_ranking(console, outcome.summary)
     show_failures(console, outcome.failures)
+    for key in outcome.set_aside:
+        told = f"warning: damaged, set aside and computed again: {outcome.store_uri}/{key}"
+        console.print(told, style="yellow", markup=False, highlight=False, soft_wrap=True)
     failed = len({(row["source_model"], row["target_dataset"]) for row in outcome.failures})
     idle = not outcome.computed and not failed
     computed = "nothing to compute" if idle else f"{outcome.computed} pairs computed"

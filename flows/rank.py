@@ -1,7 +1,7 @@
 """`rank_zoo`: count, identify, score what is new, publish."""
 
 import json
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PurePath
@@ -18,14 +18,13 @@ from rich.console import Console
 from flows.history import History, earlier_run, history
 from flows.journal import Journal
 from flows.manifest import manifest
-from flows.pairs import Pair, Prepared, lost_pairs, prepare
+from flows.pairs import Prepared, prepare
 from flows.progress import Progress
+from flows.published import published_summary, tables_mark
 from flows.references import references
-from flows.repetitions import join_whole, score_in_full
-from flows.rounds import left_early, race_zoo, unfinished_tables
-from flows.score import Scorer
+from flows.scored import Scored, read_all, score
 from flows.selection import selected, without_known_failures
-from flows.sources import with_signatures
+from flows.sources import Described, with_signatures
 from flows.teller import Teller
 from flows.view import shown
 from otce.config import RunConfig
@@ -49,6 +48,7 @@ class RunOutcome:
         computed: pairs scored now.
         reused: pairs found in the store.
         failures: rows of `otce.tables.FAILURES`.
+        set_aside: keys that damaged objects have now; they were computed again.
         drift: where the first models of a target changed by more than noise, in one line.
     """
 
@@ -58,6 +58,7 @@ class RunOutcome:
     computed: int
     reused: int
     failures: list[dict[str, Any]]
+    set_aside: tuple[str, ...] = ()
     drift: str | None = None
 
 
@@ -103,69 +104,92 @@ def rank_zoo(
         place = Store(config.execution.store, config.execution.storage_options)
         place.probe()
         with Progress(Console(stderr=True, quiet=in_json())) as progress:
-            found = prepare(config, described, place, progress)
-            found = without_known_failures(config, found, since, place)
+            found = _prepared(config, described, since, place, progress)
             series = history(config, found, place)
             config = config if series.number is None else config.numbered(series.run_id)
             with about(run_id=config.run_id):
-                return _ranked(config, found, series, place, progress, started)
+                return _ranked(
+                    config,
+                    found,
+                    lambda: _prepared(config, described, since, place, progress),
+                    series,
+                    place,
+                    progress,
+                    started,
+                )
+
+
+def _prepared(
+    config: RunConfig, described: Described, since: str | None, place: Store, progress: Progress
+) -> Prepared:
+    found = prepare(config, described, place, progress)
+    return without_known_failures(config, found, since, place)
 
 
 def _ranked(
     config: RunConfig,
     found: Prepared,
+    look_again: Callable[[], Prepared],
     series: History,
     place: Store,
     progress: Progress,
     started: datetime,
 ) -> RunOutcome:
+    """Score what is to be scored, publish what changed, and tell what came of it."""
     journal, timings = Journal(place, config.run_id, started), Timings()
     teller = Teller(progress, journal, timings)
     journal.put_plan(config, found)
     _tell_start(config, found)
     teller.failures(found.failures)
-    progress.say(_plan_line(config, found.reused, len(found.todo)))
-    with Scorer(config, place, found, progress, teller, timings) as scorer:
-        if config.strategy == "race":
-            race = race_zoo(config, found, place, scorer, progress)
-        else:
-            race = None
-            score_in_full(config, found, place, scorer, found.todo)
-    kept = join_whole(config, found, place)
-    left = left_early(race) if race is not None else {}
-    failures, computed = scorer.failures, len(scorer.computed)
-    failed = {(row["source_model"], row["target_dataset"]) for row in failures}
-    reused = len(found.names.keys() - scorer.computed - failed)
-    counts = {
-        "total": len(config.pairs),
-        "computed": computed,
-        "reused": reused,
-        "failed": len(failed),
-    }
-    published = publish(
-        config.run_id,
-        place,
-        pairs=_published(found, failures, left),
-        unfinished=unfinished_tables(config, found, kept, left),
-        race=race,
-        failures=failures,
-        source_classes={id_: side.classes for id_, side in found.sides.items()},
-        target_classes={id_: data.classes for id_, data in found.listed.items()},
-        target_items={id_: [i.id for i in data.items] for id_, data in found.listed.items()},
-        manifest=manifest(config, found.listed, scorer.censuses, found.sides, counts, started)
-        | series.facts,
-        references=references(config, found),
-        earlier=earlier_run(series.previous, place),
-        config_yaml=yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
-        timings=scorer.timings,
-    )
-    summary = published["summary"]
+
+    def scored(found: Prepared) -> Scored:
+        return score(config, found, place, progress, teller, timings)
+
+    done = scored(found)
+    items = {id_: [item.id for item in data.items] for id_, data in found.listed.items()}
+
+    def facts() -> dict[str, Any]:
+        counts = done.counts(config)
+        told = manifest(config, found.listed, done.censuses, found.sides, counts, started)
+        return told | series.facts
+
+    mark = tables_mark(facts(), done.names, items)
+    summary = published_summary(config.run_id, mark, place) if done.is_idle else None
+    moves: list[Moved] = []
+    told = None
+    if summary is None:
+        done, full = read_all(place, progress, done, lambda: scored(look_again()))
+        published = publish(
+            config.run_id,
+            place,
+            full=full,
+            race=done.race,
+            failures=done.failures,
+            source_classes={id_: side.classes for id_, side in found.sides.items()},
+            target_classes={id_: data.classes for id_, data in found.listed.items()},
+            target_items=items,
+            manifest=facts() | {"tables": mark},
+            references=references(config, found),
+            earlier=earlier_run(series.previous, place),
+            config_yaml=yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
+            timings=done.timings,
+        )
+        summary = published["summary"]
+        moves, told = _moves(config, series, published)
     _show_ranking(config.run_id, summary)
-    moves, told = _moves(config, series, published)
     _raise_alarm(config.run_id, series.previous, moves, told)
-    seconds = (datetime.now(UTC) - started).total_seconds()
-    event("run_finished", seconds=seconds, **counts)
-    return RunOutcome(config.run_id, place.uri, summary, computed, reused, failures, told)
+    counts = done.counts(config)
+    event("run_finished", seconds=(datetime.now(UTC) - started).total_seconds(), **counts)
+    return RunOutcome(
+        run_id=config.run_id,
+        store_uri=place.uri,
+        summary=summary,
+        computed=counts["computed"],
+        reused=counts["reused"],
+        failures=done.failures,
+        set_aside=done.set_aside,
+        drift=told,
+    )
 
 
 def _moves(
@@ -180,30 +204,6 @@ def _moves(
 def _tell_start(config: RunConfig, found: Prepared) -> None:
     counts = {"models": len(config.models), "targets": len(config.targets)}
     event("run_started", pairs=len(config.pairs), to_score=len(found.todo), **counts)
-
-
-def _published(found: Prepared, failures: list[dict[str, Any]], left: Container[Pair]) -> list[str]:
-    """Fingerprints of all metrics of all pairs that have a table of their own."""
-    lost = lost_pairs(failures)
-    failed = {(row["source_model"], row["target_dataset"], row["metric"]) for row in failures}
-    return [
-        name
-        for pair in sorted(found.names)
-        if pair not in lost and pair not in left
-        for metric, name in found.names[pair].items()
-        if (*pair, metric) not in failed
-    ]
-
-
-def _plan_line(config: RunConfig, reused: int, new: int) -> str:
-    sampling = config.sampling
-    todo = "nothing to compute" if not new else f"{new} to score"
-    if new and config.strategy == "race":
-        todo = f"{new} race for the best {config.race.top_k}"
-    return (
-        f"{len(config.models)} models, {len(config.targets)} targets, {len(config.pairs)} pairs: "
-        f"{reused} in the store, {todo}; {sampling.repetitions} draws of {sampling.pixels} pixels"
-    )
 
 
 def _show_ranking(run_id: str, summary: pa.Table) -> None:

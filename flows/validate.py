@@ -75,7 +75,12 @@ def validate(config: RunConfig, console: Console) -> list[str]:
 
     Returns:
         Every problem found, none when the run can start.
+
+    Raises:
+        StoreError: the store cannot be used; nothing else is looked at.
     """
+    store = Store(config.execution.store, config.execution.storage_options)
+    store.probe()
     problems: list[str] = []
 
     def tried(work: Callable[[], _T]) -> _T | None:
@@ -85,21 +90,18 @@ def validate(config: RunConfig, console: Console) -> list[str]:
             problems.append(f"{type(error).__name__}: {error}")
             return None
 
-    store = Store(config.execution.store, config.execution.storage_options)
-    tried(store.probe)
-    usable = None if problems else store
     concrete = tried(lambda: with_signatures(expanded(config)))
     if concrete is None:
         return problems
     config, described = concrete
-    unread = tried(lambda: _unread(config, described, usable)) or set()
+    unread = tried(lambda: _unread(config, described, store)) or set()
     data: dict[str, CheckedData] = {}
     table = Table("data set", "images", "labelled pixels", "pixels a draw", "classes", box=SIMPLE)
     for id_ in config.datasets:
         if id_ in unread:
             table.add_row(plain(id_), "not read", "-", "-", "its draws are kept")
             continue
-        checked = tried(lambda id_=id_: _check_data(id_, config, usable, table))  # type: ignore[misc]
+        checked = tried(lambda id_=id_: _check_data(id_, config, store, table))  # type: ignore[misc]
         if checked is not None:
             data[id_] = checked
     console.print(table)
@@ -113,17 +115,17 @@ def validate(config: RunConfig, console: Console) -> list[str]:
         if checked_model is not None:
             models[id_] = checked_model
     console.print(table)
-    tried(lambda: _print_sources(config, models, usable, console))
+    tried(lambda: _print_sources(config, models, store, console))
     present = tried(lambda: set(store.names("scores"))) or set()
     tried(lambda: _print_plan(config, data, models, present, console))
     return problems
 
 
-def _unread(config: RunConfig, described: Described, store: Store | None) -> set[str]:
+def _unread(config: RunConfig, described: Described, store: Store) -> set[str]:
     """Pinned sources that need not be read: the store keeps the draws of all their models."""
     ids = pinned_only(config)
     models = [id_ for id_, m in config.models.items() if m.source in ids and not m.signature]
-    if store is None or not models:
+    if not models:
         return set()
     sides = over_models(lambda id_: source_side(id_, config, described, {}), models)
     found = {id_: side for id_, side in sides.items() if isinstance(side, Signature)}
@@ -141,11 +143,11 @@ def _print_notes(data: dict[str, CheckedData], console: Console) -> None:
 
 
 def _print_sources(
-    config: RunConfig, models: dict[str, CheckedModel], store: Store | None, console: Console
+    config: RunConfig, models: dict[str, CheckedModel], store: Store, console: Console
 ) -> None:
     """Tell where the source side of each model comes from; models of one origin in one line."""
     sides = {id_: checked.side for id_, checked in models.items() if checked.side is not None}
-    kept = kept_sources(config, sides, sides, store) if store else {}
+    kept = kept_sources(config, sides, sides, store)
     origins: dict[str, list[str]] = {}
     for id_, side in sides.items():
         file = config.models[id_].signature
@@ -157,10 +159,10 @@ def _print_sources(
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _check_data(id_: str, config: RunConfig, store: Store | None, table: Table) -> CheckedData:
+def _check_data(id_: str, config: RunConfig, store: Store, table: Table) -> CheckedData:
     readable = open_readable(id_, config.datasets[id_], config.execution.storage_options)
     dataset = readable.dataset
-    kept = kept_counts(readable.digest, store) if store else None
+    kept = kept_counts(readable.digest, store)
     counts = count_labels(dataset, dataset.items, readable.digests) if kept is None else kept
     labelled_px, class_px = int(counts.sum()), counts.sum(axis=0)
     pixels = pixels_to_draw(

@@ -23,6 +23,7 @@ from otce.recipe import (
     Relaxation,
     Solver,
 )
+from otce.secrets import refuse_secret_options
 from otce.section import CodeFolder, PositiveFloat, Section, Seed, Uri
 
 __all__ = [
@@ -150,7 +151,7 @@ class ExecutionConfig(Section):
     store: Uri = "otce-store"
     """Where objects and tables are kept: a path or any fsspec URI."""
     storage_options: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """fsspec options by protocol, such as `s3: {endpoint_url: ...}`; never secrets."""
+    """fsspec options by protocol, such as `s3: {endpoint_url: ...}`; secrets are refused."""
     protocols: Annotated[tuple[Protocol, ...], Field(min_length=1)] = DEFAULT_PROTOCOLS
     """fsspec protocols that data, weights and the store may use, also as links of a chain."""
     python_path: tuple[CodeFolder, ...] = (".",)
@@ -205,8 +206,9 @@ class ExecutionConfig(Section):
 
     @field_validator("storage_options")
     @classmethod
-    def _chooses_no_protocol(cls, options: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    def _is_harmless(cls, options: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         refuse_options_that_choose(options)
+        refuse_secret_options(options)
         return options
 
 

@@ -15,6 +15,7 @@ from otce.config import RunConfig
 from otce.errors import ConfigError, StoreError, StoreUnavailableError
 from otce.files import absolute_uri, read_bytes
 from otce.protocols import DEFAULT_PROTOCOLS
+from otce.secrets import without_secrets
 from otce.section import Section
 from otce.yaml_places import MOST_BYTES, Document, Path, parse, parse_value
 
@@ -106,7 +107,7 @@ def _read(location: str) -> bytes:
 
 def _override(document: Document, override: str) -> Document:
     """Apply one `dotted.key=value` to the data, remembering that it came from the command."""
-    origin = f"--set {override}"
+    origin = f"--set {without_secrets(override)}"
     match = _OVERRIDE.fullmatch(override)
     keys = tuple(_unquoted(key) for key in re.findall(_KEY, match[1])) if match else ()
     if match is None or not all(keys):
@@ -181,11 +182,15 @@ def _explain(document: Document, detail: Mapping[str, Any]) -> str:
         case "value_error":
             message = str(detail["ctx"]["error"])
         case _:
-            message = f"{detail['msg'][:1].lower()}{detail['msg'][1:]}, found {_brief(detail)}"
+            message = (
+                f"{detail['msg'][:1].lower()}{detail['msg'][1:]}, found {_brief(detail, path)}"
+            )
     return _problem(document, path, message)
 
 
-def _brief(detail: Mapping[str, Any]) -> str:
+def _brief(detail: Mapping[str, Any], path: Path) -> str:
+    if "storage_options" in path:
+        return type(detail["input"]).__name__  # what stands there may be a secret
     text = repr(detail["input"])
     return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}..."
 

@@ -38,6 +38,10 @@ class StoreError(OtceError):
     """The store refuses an operation or holds an object that cannot be read."""
 
 
+class DamagedError(StoreError):
+    """An object of the store has other bytes than were put; it can be computed again."""
+
+
 class StoreUnavailableError(StoreError):
     """The store did not answer; it may later."""
 

@@ -4,18 +4,19 @@ An object is put whole: locally a temporary file beside the target, fsync and `o
 remotely one `pipe_file`. So a reader finds a complete object or none.
 """
 
-import errno
 import os
 import posixpath
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import fsspec
+from fsspec.asyn import AsyncFileSystem
 
-from otce.errors import StoreError, StoreUnavailableError
+from otce.errors import StoreError
+from otce.storage_errors import explained
 from otce.traffic import READ
 
 StorageOptions = Mapping[str, Mapping[str, Any]]
@@ -31,9 +32,16 @@ _EXTRAS: Final = {
     "abfss": "azure",
 }
 # Another writer's new object would stay invisible behind a cached listing.
-_DEFAULT_OPTIONS: Final[StorageOptions] = {key: {"use_listings_cache": False} for key in _EXTRAS}
-# What fsspec makes of a server that is overloaded (503) or broken (500).
-_MAY_PASS: Final = {errno.EAGAIN, errno.EBUSY, getattr(errno, "EREMOTEIO", errno.EBUSY)}
+_FRESH: Final[Mapping[str, Any]] = {"use_listings_cache": False}
+# botocore waits longer the busier a bucket is, and s3fs goes over the whole again up to five times:
+# a store that refuses for ever is given up after about a minute, one that stalls after about five.
+_S3_WAITING: Final[Mapping[str, Any]] = {
+    "retries": {"mode": "adaptive", "max_attempts": 3},
+    "connect_timeout": 5,
+    "read_timeout": 15,
+}
+OPERATION_LIMIT_S: Final = 900.0
+"""Longest time for one operation on a remote store, all its retries together."""
 
 
 def absolute_uri(uri: str, folder: str) -> str:
@@ -98,7 +106,7 @@ def filesystem(uri: str, options: StorageOptions | None = None) -> tuple[Any, st
         StoreError: an unknown protocol, or one whose extra is not installed.
     """
     protocol = urlsplit(uri).scheme if "://" in uri else "file"
-    chosen = {**_DEFAULT_OPTIONS.get(protocol, {}), **(options or {}).get(protocol, {})}
+    chosen = _with_defaults(protocol, (options or {}).get(protocol, {}))
     try:
         opened, path = fsspec.core.url_to_fs(uri, **chosen)
     except ImportError as error:
@@ -110,6 +118,27 @@ def filesystem(uri: str, options: StorageOptions | None = None) -> tuple[Any, st
     except ValueError as error:
         raise StoreError(f"{uri}: {error}; use a path or a URI that fsspec knows") from error
     return opened, str(path)
+
+
+def _with_defaults(protocol: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Complete options with what suits a run; what was given goes first, also inside botocore's."""
+    chosen = {**(_FRESH if protocol in _EXTRAS else {}), **given}
+    if _EXTRAS.get(protocol) == "s3":
+        chosen["config_kwargs"] = {**_S3_WAITING, **given.get("config_kwargs", {})}
+    # botocore writes into what it is given.
+    return deepcopy(chosen)
+
+
+def in_time(opened: Any) -> dict[str, float]:
+    """Limit an operation in time, where it is one on a remote store.
+
+    Args:
+        opened: a file system.
+
+    Returns:
+        A keyword argument for any of its operations; none for local ones.
+    """
+    return {"timeout": OPERATION_LIMIT_S} if isinstance(opened, AsyncFileSystem) else {}
 
 
 def read_bytes(
@@ -135,9 +164,12 @@ def read_bytes(
     """
     opened, path = filesystem(uri, options)
     with explained("read", uri):
-        if most_bytes is not None and (size := int(opened.size(path))) > most_bytes:
+        if (
+            most_bytes is not None
+            and (size := int(opened.size(path, **in_time(opened)))) > most_bytes
+        ):
             raise StoreError(f"{uri} has {size} bytes; at most {most_bytes} are read; shorten it")
-        data = bytes(opened.cat_file(path, end=first_bytes))
+        data = bytes(opened.cat_file(path, end=first_bytes, **in_time(opened)))
     READ.add(len(data))
     return data
 
@@ -157,7 +189,7 @@ def size_bytes(uri: str, options: StorageOptions | None = None) -> int:
     """
     opened, path = filesystem(uri, options)
     with explained("read", uri):
-        return int(opened.size(path))
+        return int(opened.size(path, **in_time(opened)))
 
 
 def exists(uri: str, options: StorageOptions | None = None) -> bool:
@@ -175,7 +207,7 @@ def exists(uri: str, options: StorageOptions | None = None) -> bool:
     """
     opened, path = filesystem(uri, options)
     with explained("look for", uri):
-        return bool(opened.exists(path))
+        return bool(opened.exists(path, **in_time(opened)))
 
 
 def list_paths(uri: str, options: StorageOptions | None = None) -> list[str]:
@@ -212,7 +244,7 @@ def file_sizes(uri: str, options: StorageOptions | None = None) -> dict[str, int
     opened, path = filesystem(uri, options)
     root = path.rstrip("/") + "/"
     with explained("list", uri):
-        found = opened.find(root, detail=True)
+        found = opened.find(root, detail=True, **in_time(opened))
     return {
         str(name)[len(root) :]: int(entry.get("size") or 0)
         for name, entry in found.items()
@@ -237,7 +269,22 @@ def write_bytes(uri: str, data: bytes, options: StorageOptions | None = None) ->
         if "file" in protocols:
             _replace_file(path, data)
         else:
-            opened.pipe_file(path, data)
+            opened.pipe_file(path, data, **in_time(opened))
+
+
+def delete(uri: str, options: StorageOptions | None = None) -> None:
+    """Delete one object.
+
+    Args:
+        uri: path or fsspec URI.
+        options: fsspec options by protocol.
+
+    Raises:
+        StoreError: absent, refused or unreachable.
+    """
+    opened, path = filesystem(uri, options)
+    with explained("delete", uri):
+        opened.rm_file(path, **in_time(opened))
 
 
 def _replace_file(path: str, data: bytes) -> None:
@@ -255,39 +302,3 @@ def _replace_file(path: str, data: bytes) -> None:
     except BaseException:
         os.unlink(temporary)  # noqa: PTH108
         raise
-
-
-@contextmanager
-def explained(verb: str, uri: str) -> Iterator[None]:
-    """Turn whatever a storage library raises into a `StoreError` that says what to do.
-
-    Args:
-        verb: what was being done.
-        uri: to what.
-
-    Raises:
-        StoreError: in place of any storage error; `StoreUnavailableError` when it may pass.
-    """
-    try:
-        yield
-    except StoreError:
-        raise
-    except FileNotFoundError as error:
-        raise StoreError(f"cannot {verb} {uri}: no such object; check the path") from error
-    except PermissionError as error:
-        raise StoreError(f"cannot {verb} {uri}: refused ({error}); check the rights") from error
-    except (ConnectionError, TimeoutError) as error:
-        raise StoreUnavailableError(
-            f"cannot {verb} {uri}: no answer ({error}); try again"
-        ) from error
-    except OSError as error:
-        if error.errno in _MAY_PASS:
-            raise StoreUnavailableError(f"cannot {verb} {uri}: {error}; try again") from error
-        raise StoreError(f"cannot {verb} {uri}: {error}; check path, rights and space") from error
-    except Exception as error:
-        # Cloud libraries have exception trees of their own, which fsspec does not unify.
-        if type(error).__module__.partition(".")[0] in {"builtins", "otce"}:
-            raise
-        raise StoreUnavailableError(
-            f"cannot {verb} {uri}: {error}; check the endpoint and credentials, then try again"
-        ) from error

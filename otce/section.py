@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 
 from otce.files import absolute_uri
 from otce.protocols import DEFAULT_PROTOCOLS, refuse_others
+from otce.secrets import refuse_secret_uri
 
 
 def resolved(uri: str, info: ValidationInfo) -> str:
@@ -20,10 +21,10 @@ def resolved(uri: str, info: ValidationInfo) -> str:
         An absolute path or a URI.
 
     Raises:
-        ValueError: a protocol is not allowed.
+        ValueError: a protocol is not allowed, or the URI has a secret in it.
     """
     allowed = (info.context or {}).get("protocols", DEFAULT_PROTOCOLS)
-    return refuse_others(_absolute(uri, info), allowed)
+    return refuse_others(_absolute(refuse_secret_uri(uri), info), allowed)
 
 
 def _absolute(uri: str, info: ValidationInfo) -> str:

@@ -13,11 +13,11 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from otce.errors import StoreError
+from otce.errors import DamagedError, StoreError
 from otce.files import (
     StorageOptions,
-    explained,
-    filesystem,
+    delete,
+    exists,
     join,
     list_paths,
     read_bytes,
@@ -102,6 +102,8 @@ class Store:
     def __init__(self, uri: str, options: StorageOptions | None = None) -> None:
         self.uri = uri.rstrip("/")
         self._options = options
+        # A listing may lag behind; what was put from here is there, whatever it shows.
+        self._put: set[str] = set()
 
     def put(self, key: str, data: bytes) -> None:
         """Put a whole object, replacing an equal one.
@@ -114,6 +116,36 @@ class Store:
             StoreError: the store refuses or does not answer; the object is then absent.
         """
         write_bytes(join(self.uri, key), data, self._options)
+        self._put.add(key)
+
+    def delete(self, key: str) -> None:
+        """Delete an object.
+
+        Args:
+            key: name below the root.
+
+        Raises:
+            StoreError: absent, refused or unreachable.
+        """
+        delete(join(self.uri, key), self._options)
+        self._put.discard(key)
+
+    def set_aside(self, key: str) -> str:
+        """Move a damaged object out of the way, so that it is absent and can still be looked at.
+
+        Args:
+            key: name below the root.
+
+        Returns:
+            The name that it has now.
+
+        Raises:
+            StoreError: the store refuses or does not answer.
+        """
+        aside = f"{key}.corrupt"
+        self.put(aside, self.get(key))
+        self.delete(key)
+        return aside
 
     def get(self, key: str) -> bytes:
         """Read a whole object.
@@ -141,12 +173,13 @@ class Store:
         Raises:
             StoreError: the store does not answer.
         """
-        opened, path = filesystem(join(self.uri, key), self._options)
-        with explained("look up", f"{self.uri}/{key}"):
-            return bool(opened.exists(path))
+        return exists(join(self.uri, key), self._options)
 
     def names(self, folder: str) -> list[str]:
-        """List the keys below a folder.
+        """List the keys below a folder: what the store shows, and what was put from here.
+
+        What others put may be missing for a while in stores whose listings lag. Whoever takes an
+        absent name for work to do does that work twice, with the same bytes, and loses nothing.
 
         Args:
             folder: first part of the keys.
@@ -157,7 +190,10 @@ class Store:
         Raises:
             StoreError: the store does not answer.
         """
-        return list_paths(join(self.uri, folder), self._options)
+        listed = list_paths(join(self.uri, folder), self._options)
+        start = f"{folder}/" if folder else ""
+        own = [key.removeprefix(start) for key in list(self._put) if key.startswith(start)]
+        return sorted({*listed, *own})
 
     def put_times(self, folder: str) -> dict[str, float]:
         """List the keys below a folder with the times of their last put.
@@ -203,18 +239,19 @@ class Store:
             The table; columns that `otce.tables` added after it was written are null.
 
         Raises:
-            StoreError: absent, damaged, too large once decoded, or written with other columns.
+            DamagedError: its bytes are not those that were put.
+            StoreError: absent, too large once decoded, or written with other columns.
         """
         data = self.get(key)
         if not _is_whole(data):
-            raise StoreError(
+            raise DamagedError(
                 f"{self.uri}/{key} is damaged (its bytes have another digest); delete it and run "
                 "again"
             )
         try:
             table = _decoded(data, f"{self.uri}/{key}")
         except (OSError, pa.ArrowException) as error:
-            raise StoreError(
+            raise DamagedError(
                 f"{self.uri}/{key} is damaged ({error}); delete it and run again"
             ) from error
         table = _completed(table, schema)
@@ -238,15 +275,15 @@ class Store:
         self.put(key, (json.dumps(value, indent=2) + "\n").encode())
 
     def probe(self) -> None:
-        """Write, read and delete a small object, so that a refusal shows before any work.
+        """Write, read, list and delete a small object, so that a refusal shows before any work.
 
         Raises:
-            StoreError: the store cannot be written, read or deleted from.
+            StoreError: the store cannot be written, read, listed or deleted from.
         """
         key = f"probe-{uuid4().hex}"
         self.put(key, b"otce")
         if self.get(key) != b"otce":
             raise StoreError(f"{self.uri}: an object was read back with other bytes")
-        opened, path = filesystem(join(self.uri, key), self._options)
-        with explained("delete in", self.uri):
-            opened.rm_file(path)
+        # Whether it is listed yet does not matter; that listing is allowed does.
+        list_paths(join(self.uri, key), self._options)
+        self.delete(key)

@@ -1,4 +1,4 @@
-"""Assemble a run's tables, manifest and report from the pair tables in the store."""
+"""Put a run's tables, manifest and report, made of its pair tables."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,8 +25,7 @@ def publish(
     run_id: str,
     store: Store,
     *,
-    pairs: Sequence[str],
-    unfinished: Sequence[pa.Table] = (),
+    full: pa.Table,
     failures: Sequence[dict[str, Any]],
     source_classes: Mapping[str, Sequence[str]],
     target_classes: Mapping[str, Sequence[str]],
@@ -43,8 +42,7 @@ def publish(
     Args:
         run_id: folder below `runs/`.
         store: the store.
-        pairs: fingerprints of the pairs that have all scores.
-        unfinished: tables of the pairs that left a race.
+        full: all rows of all pairs, of schema `otce.tables.PAIR`, in the order of tables.
         failures: rows of the failures table.
         source_classes: class names of the source side, by model id.
         target_classes: class names by data set id.
@@ -60,13 +58,12 @@ def publish(
         The tables of the report by name.
 
     Raises:
-        StoreError: a pair's table is damaged, or the store refuses; when it refuses the report
-            only, the run is whole without it.
+        StoreError: the store refuses or does not answer; when it refuses the report only, the run
+            is whole without it.
     """
     # Plots are loaded by the process that draws them only.
     from otce.report import render  # noqa: PLC0415
 
-    full = _pair_tables(store, pairs, unfinished)
     found = {
         "scores": full.select(tables.SCORES.names).cast(tables.SCORES),
         "summary": summarize(full),
@@ -134,16 +131,6 @@ def kept_timings(store: Store, folder: str) -> pa.Table | None:
     """
     key = f"{folder}/timings.parquet"
     return store.get_table(key, TIMINGS) if store.exists(key) else None
-
-
-def _pair_tables(store: Store, pairs: Sequence[str], unfinished: Sequence[pa.Table]) -> pa.Table:
-    keys = [f"scores/{pair}.parquet" for pair in pairs]
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        parts = list(pool.map(lambda key: store.get_table(key, tables.PAIR), keys))
-    by = ("source_model", "target_dataset", "metric", "repetition")
-    order = [(name, "ascending") for name in by]
-    empty = tables.PAIR.empty_table()
-    return pa.concat_tables([empty, *parts, *unfinished]).sort_by(order).combine_chunks()
 
 
 def _failures(rows: Sequence[dict[str, Any]]) -> pa.Table:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from flows.reading import report
 from flows.kept_maps import MOST_BYTES, MOST_IMAGES, MOST_PAIRS, kept_overlays
+from flows.reading import report
 from otce import tables
 from otce.errors import StoreError
 from otce.ranking import summarize

@@ -1,15 +1,29 @@
 """What a store says, and leaves behind, when it cannot do what it is asked."""
 
+import copy
 import errno
 import os
 import sys
 
 import pytest
+from botocore.exceptions import NoCredentialsError
 
 from otce.errors import StoreError, StoreUnavailableError
-from otce.files import absolute_uri, explained, filesystem, join
+from otce.files import absolute_uri, filesystem, join
+from otce.storage_errors import explained
 from otce.store import Store
 from tests.conftest import free_port
+
+
+class CloudError(Exception):
+    """As azure's: an exception tree of its own, with the server's status."""
+
+    def __init__(self, status_code):
+        super().__init__(f"status {status_code}")
+        self.status_code = status_code
+
+
+CloudError.__module__ = "azure.core.exceptions"
 
 
 def test_the_probe_leaves_nothing_behind(store_uri, store_options):
@@ -64,6 +78,19 @@ def test_what_stays_is_not_transient(error):
     assert not caught.value.transient
 
 
+@pytest.mark.parametrize("error", [NoCredentialsError(), CloudError(403), CloudError(404)])
+def test_a_refusal_in_a_cloud_library_s_own_words_is_not_transient(error):
+    with pytest.raises(StoreError, match=r"cannot read s3://a/b: refused.*credentials") as caught:
+        raise_explained(error)
+    assert not caught.value.transient
+
+
+@pytest.mark.parametrize("error", [CloudError(429), CloudError(503), CloudError(None)])
+def test_a_busy_server_in_a_cloud_library_s_own_words_is_transient(error):
+    with pytest.raises(StoreUnavailableError, match="try again"):
+        raise_explained(error)
+
+
 @pytest.mark.parametrize("error", [ValueError("bug"), KeyboardInterrupt(), StoreError("ours")])
 def test_our_own_faults_are_not_explained_away(error):
     with pytest.raises(type(error)) as caught:
@@ -110,7 +137,28 @@ def test_no_cloud_store_caches_listings_unless_asked_to(monkeypatch, protocol):
     monkeypatch.setattr("fsspec.core.url_to_fs", lambda _, **o: (asked.append(o), ""))
     filesystem(f"{protocol}://bucket", {protocol: {"anon": True}})
     filesystem(f"{protocol}://bucket", {protocol: {"use_listings_cache": True}})
-    assert asked == [{"use_listings_cache": False, "anon": True}, {"use_listings_cache": True}]
+    found = [{n: value for n, value in one.items() if n != "config_kwargs"} for one in asked]
+    assert found == [{"use_listings_cache": False, "anon": True}, {"use_listings_cache": True}]
+
+
+def test_s3_waits_for_a_busy_server_but_not_for_ever_unless_told_otherwise(monkeypatch):
+    asked = []
+    monkeypatch.setattr("fsspec.core.url_to_fs", lambda _, **o: (asked.append(o), ""))
+    filesystem("s3://bucket", {})
+    filesystem("s3://bucket", {"s3": {"config_kwargs": {"read_timeout": 2}}})
+    waiting = {"retries": {"mode": "adaptive", "max_attempts": 3}, "connect_timeout": 5}
+    assert [one["config_kwargs"] for one in asked] == [
+        waiting | {"read_timeout": 15},
+        waiting | {"read_timeout": 2},
+    ]
+
+
+def test_options_are_not_written_into(s3_server, s3_bucket):
+    """botocore once added a key to the retries that a configuration asked for."""
+    given = {"endpoint_url": s3_server, "config_kwargs": {"retries": {"max_attempts": 2}}}
+    before = copy.deepcopy(given)
+    Store(f"s3://{s3_bucket}", {"s3": given}).probe()
+    assert given == before
 
 
 def test_an_unknown_protocol_is_told():
