@@ -41,7 +41,7 @@ class Proxy:
     """
 
     endpoint: str
-    script: Script = lambda method, path: None
+    script: Script = lambda *_: None
     requests: list[tuple[str, str, Answer | None]] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
 

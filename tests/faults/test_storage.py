@@ -41,9 +41,9 @@ def bucket(s3_server):
 @pytest.fixture
 def place(proxy, bucket, request):
     """A fresh folder; what fails, fails behind the proxy only."""
-    proxy.script = lambda method, path: None
+    proxy.script = lambda *_: None
     yield f"s3://{bucket}/{abs(hash(request.node.name))}"
-    proxy.script = lambda method, path: None
+    proxy.script = lambda *_: None
 
 
 @pytest.fixture
