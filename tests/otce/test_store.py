@@ -231,3 +231,16 @@ def test_names_stay_below_the_root(store, store_uri, store_options, key):
             refused()
     assert read_bytes(outside, store_options) == b"outside"
     assert store.names("") == []
+
+
+def test_what_was_put_is_named_though_the_listing_hides_it(monkeypatch):
+    """A store whose listings lag: what is not shown yet is there all the same."""
+    uri = f"memory://{os.urandom(8).hex()}"
+    store, other = Store(uri), Store(uri)
+    monkeypatch.setattr(fsspec.implementations.memory.MemoryFileSystem, "find", lambda *_, **__: {})
+    store.put("scores/a", b"a")
+    assert store.names("scores") == ["a"]
+    assert other.names("scores") == []
+    assert other.get("scores/a") == b"a"
+    store.delete("scores/a")
+    assert store.names("scores") == []
