@@ -119,6 +119,7 @@ def rank_zoo(
         "reused": reused,
         "failed": len(failed),
     }
+    is_again = place.exists(f"runs/{config.run_id}/manifest.json")
     published = publish(
         config.run_id,
         place,
@@ -140,7 +141,9 @@ def rank_zoo(
     top_k = config.race.top_k
     moves = moved(published["drift"], top_k) if "drift" in published else []
     told = sentence(moves, top_k, str(series.previous)) if moves else None
-    _raise_alarm(config.run_id, series.previous, moves, told)
+    # A night without changes is the last run again, of which the alarm was raised.
+    if moves and not is_again:
+        _raise_alarm(config.run_id, series.previous, moves, told)
     return RunOutcome(config.run_id, place.uri, summary, computed, reused, failures, told)
 
 
@@ -182,8 +185,6 @@ def _raise_alarm(
     run_id: str, previous: str | None, moves: Sequence[Moved], told: str | None
 ) -> None:
     """Emit an event that automations of the Prefect server can act on."""
-    if not moves:
-        return
     emit_event(
         event="otce.first-models-changed",
         resource={"prefect.resource.id": f"otce.run.{run_id}", "prefect.resource.name": run_id},
