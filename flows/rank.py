@@ -1,7 +1,7 @@
 """`rank_zoo`: count, identify, score what is new, publish."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PurePath
@@ -30,7 +30,7 @@ from flows.view import shown
 from otce.config import RunConfig
 from otce.config_file import load_config
 from otce.datasets.expand import expanded
-from otce.drift import Moved, moved, sentence
+from otce.drift import DRIFT, Moved, moved, sentence
 from otce.events import about, event, in_json, json_lines
 from otce.store import Store
 from tasks.publish import publish
@@ -155,8 +155,7 @@ def _ranked(
 
     mark = tables_mark(facts(), done.names, items)
     summary = published_summary(config.run_id, mark, place) if done.is_idle else None
-    moves: list[Moved] = []
-    told = None
+    is_again = place.exists(f"runs/{config.run_id}/manifest.json")
     if summary is None:
         done, full = read_all(place, progress, done, lambda: scored(look_again()))
         published = publish(
@@ -175,9 +174,11 @@ def _ranked(
             timings=done.timings,
         )
         summary = published["summary"]
-        moves, told = _moves(config, series, published)
     _show_ranking(config.run_id, summary)
-    _raise_alarm(config.run_id, series.previous, moves, told)
+    moves, told = _moves(config, series, place)
+    # A night without changes is the last run again, of which the alarm was raised.
+    if not is_again:
+        _raise_alarm(config.run_id, series.previous, moves, told)
     counts = done.counts(config)
     event("run_finished", seconds=(datetime.now(UTC) - started).total_seconds(), **counts)
     return RunOutcome(
@@ -192,12 +193,13 @@ def _ranked(
     )
 
 
-def _moves(
-    config: RunConfig, series: History, published: Mapping[str, pa.Table]
-) -> tuple[list[Moved], str | None]:
+def _moves(config: RunConfig, series: History, place: Store) -> tuple[list[Moved], str | None]:
     """Say what changed among the first models since the run before."""
+    key = f"runs/{config.run_id}/drift.parquet"
+    if series.previous is None or not place.exists(key):
+        return [], None
     top_k = config.race.top_k
-    moves = moved(published["drift"], top_k) if "drift" in published else []
+    moves = moved(place.get_table(key, DRIFT), top_k)
     return moves, sentence(moves, top_k, str(series.previous)) if moves else None
 
 
@@ -222,8 +224,6 @@ def _raise_alarm(
     run_id: str, previous: str | None, moves: Sequence[Moved], told: str | None
 ) -> None:
     """Emit an event that automations of the Prefect server can act on."""
-    if not moves:
-        return
     emit_event(
         event="otce.first-models-changed",
         resource={"prefect.resource.id": f"otce.run.{run_id}", "prefect.resource.name": run_id},
