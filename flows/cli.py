@@ -1,4 +1,4 @@
-"""The command line: `otce run | validate | signature | map | ls | report`.
+"""The command line: `otce run | measure | validate | signature | map | ls | report`.
 
 Exit codes: 0 all scored, 1 some pairs failed, 2 configuration or usage, 3 store or cluster
 unreachable, 130 interrupted. Heavy libraries are imported by the command that needs them, after its
@@ -30,6 +30,7 @@ _SET = Annotated[
     list[str] | None,
     Parameter(name="--set", negative=(), help="dotted.key=value, in YAML; may be repeated."),
 ]
+app.command("flows.measure_command:measure", name="measure")
 
 
 @app.command

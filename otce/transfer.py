@@ -1,0 +1,349 @@
+"""A transfer that is really made: what is new replaced, a learning rate chosen, trained, judged.
+
+One loop trains every kind: random crops and flips of the labelled target images, AdamW,
+cross-entropy over labelled pixels, a rate that falls as a cosine. The rate is the one with the
+highest mIoU on a part of these images; then all of them train. Running statistics of normalisation
+stay those of the source, but for training from scratch, where there is no source.
+
+Legend: `B` images of a batch, `Z` outputs of the network, `C` target classes, `h, w` network input.
+"""
+
+import copy
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from otce.confusion import Confusion, confusion
+from otce.datasets.selection import evenly_spaced
+from otce.errors import ModelError, OtceError
+from otce.measure_config import Training
+from otce.zoo.fresh import evaluate_statistics, replace_head, reset_weights
+from otce.zoo.model import SourceModel
+from otce.zoo.outputs import logits_of
+from otce.zoo.preprocess import to_input
+
+TRANSFER_VERSION: Final = 1
+"""Raised whenever the same transfer gives other numbers."""
+IGNORED: Final = -1
+LabelledImage = tuple[NDArray[np.uint8], NDArray[np.int16]]
+"""(H, W, 3) RGB, and (H, W) class ids, -1 where ignored."""
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What a transfer gave.
+
+    Attributes:
+        confusion: pixels of the held-back images.
+        learning_rate: the chosen one; None where nothing was trained.
+        validation_miou: mIoU by which it was chosen, in order of the rates, None where a training
+            diverged; empty where there was no choice.
+    """
+
+    confusion: Confusion
+    learning_rate: float | None
+    validation_miou: tuple[float | None, ...]
+
+
+def as_it_is(
+    model: SourceModel,
+    class_map: Sequence[int],
+    held_back: Iterable[LabelledImage],
+    n_classes: int,
+) -> Transfer:
+    """Judge a model that is not trained at all.
+
+    Args:
+        model: loaded.
+        class_map: target label of each source class, -1 for none.
+        held_back: images to judge it on.
+        n_classes: C.
+
+    Returns:
+        What it gets right.
+
+    Raises:
+        ModelError: it fails, or has fewer outputs than the source has classes.
+        DataError: an image cannot be read, or none is labelled.
+    """
+    with _failures_of(model), torch.no_grad():
+        learner = _Learner(model, tuple(class_map), n_classes)
+        return Transfer(learner.judged(held_back), None, ())
+
+
+def transferred(
+    model: SourceModel,
+    class_map: Sequence[int] | None,
+    few: Sequence[LabelledImage],
+    held_back: Iterable[LabelledImage],
+    n_classes: int,
+    training: Training,
+) -> Transfer:
+    """Train a model on some labelled images and judge it on others.
+
+    Args:
+        model: loaded; its network is changed.
+        class_map: target label of each source class, -1 for none; looked at to keep the source's
+            classifier, which asks for an output of every target class.
+        few: images to train on, at least two.
+        held_back: images to judge it on.
+        n_classes: C.
+        training: how.
+
+    Returns:
+        What it gets right, and how its learning rate was chosen.
+
+    Raises:
+        ModelError: it has no head to replace, fails, or diverges at every learning rate.
+        DataError: an image cannot be read, or none is labelled.
+    """
+    with _failures_of(model):
+        data = _Labelled.of(few, model)
+        torch.manual_seed(training.seed)
+        outputs = _made_new(model, training, data.inputs[0][None].to(model.device), n_classes)
+        learner = _Learner(model, outputs or tuple(class_map or ()), n_classes)
+        start = copy.deepcopy(model.network.state_dict())
+        tried = _validated(learner, few, data, start, training)
+        rate = _best(training.learning_rates, tried)
+        if not _trained(learner, data, start, rate, training):
+            raise ModelError(
+                f"diverges at learning rate {rate:g}; write lower ones in measure.learning_rates"
+            )
+        return Transfer(learner.judged(held_back), rate, tried)
+
+
+def _made_new(
+    model: SourceModel, training: Training, example_BCHW: Tensor, n_classes: int
+) -> tuple[int, ...] | None:
+    """Make new what the kind asks for; the labels of the outputs, None where they are kept."""
+    if model.one_by_one:
+        raise ModelError(
+            "takes one image at a time and cannot be trained; take all kinds but zero_shot out of "
+            "measure.kinds"
+        )
+    network = model.network
+    for parameter in network.parameters():
+        parameter.requires_grad_(training.kind != "head")
+    if training.kind == "fine_tune":
+        return None
+    with torch.no_grad():
+        head = replace_head(network, n_classes, example_BCHW)
+        if training.kind == "scratch":
+            reset_weights(network)
+    for parameter in head.parameters():
+        parameter.requires_grad_(True)  # noqa: FBT003
+    return tuple(range(n_classes))
+
+
+def _validated(
+    learner: "_Learner",
+    few: Sequence[LabelledImage],
+    data: "_Labelled",
+    start: dict[str, Tensor],
+    training: Training,
+) -> tuple[float | None, ...]:
+    """The mIoU that each learning rate reaches on a part of the images, trained on the others."""
+    if len(training.learning_rates) == 1:
+        return ()
+    judges = evenly_spaced(
+        len(few), min(max(1, round(training.validation * len(few))), len(few) - 1)
+    )
+    part = data.without(judges)
+
+    def tried(rate: float) -> float | None:
+        if not _trained(learner, part, start, rate, training):
+            return None
+        return learner.judged(few[position] for position in judges).mean_iou
+
+    return tuple(tried(rate) for rate in training.learning_rates)
+
+
+def _best(rates: Sequence[float], tried: Sequence[float | None]) -> float:
+    if not tried:
+        return rates[0]
+    sound = [(miou, rate) for miou, rate in zip(tried, rates, strict=True) if miou is not None]
+    if not sound:
+        raise ModelError(
+            f"diverges at all learning rates {', '.join(f'{rate:g}' for rate in rates)}; write "
+            "lower ones in measure.learning_rates"
+        )
+    # max keeps the first of equal ones.
+    return max(sound, key=lambda one: one[0])[1]
+
+
+def _trained(
+    learner: "_Learner",
+    data: "_Labelled",
+    start: dict[str, Tensor],
+    rate: float,
+    training: Training,
+) -> bool:
+    """Train from the start; False when it diverges."""
+    network = learner.model.network
+    network.load_state_dict(start)
+    _set_mode(network, training)
+    torch.manual_seed(training.seed)
+    weights = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(weights, lr=rate, weight_decay=training.weight_decay)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: (1 + math.cos(math.pi * step / training.steps)) / 2
+    )
+    batches = data.batches(training, learner.model.preprocessing.multiple_px)
+    for _ in range(training.steps):
+        loss = learner.loss(*next(batches))
+        if not bool(loss.isfinite()):
+            break
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    network.eval()
+    return all(bool(value.isfinite().all()) for value in weights) and bool(loss.isfinite())
+
+
+def _set_mode(network: nn.Module, training: Training) -> None:
+    # Features that stay as they are must not depend on what else is in a batch.
+    network.train(training.kind != "head")
+    if training.kind != "scratch":
+        evaluate_statistics(network)
+
+
+@dataclass(frozen=True)
+class _Labelled:
+    """Labelled images as a network sees them.
+
+    Attributes:
+        inputs: (3, h, w) each.
+        labels: (h, w) each.
+    """
+
+    inputs: list[Tensor]
+    labels: list[Tensor]
+
+    @classmethod
+    def of(cls, images: Sequence[LabelledImage], model: SourceModel) -> "_Labelled":
+        inputs, labels = [], []
+        for image, label in images:
+            inputs.append(to_input([image], model.preprocessing, torch.device("cpu"))[0])
+            whole = torch.from_numpy(label.astype(np.float32))[None, None]
+            size_px = inputs[-1].shape[1:]
+            nearest = functional.interpolate(whole, size_px, mode="nearest-exact")
+            labels.append(nearest[0, 0].long())
+        return cls(inputs, labels)
+
+    def without(self, positions: Sequence[int]) -> "_Labelled":
+        kept = [n for n in range(len(self.inputs)) if n not in positions]
+        return _Labelled([self.inputs[n] for n in kept], [self.labels[n] for n in kept])
+
+    def batches(self, training: Training, multiple_px: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Cut crops of one size at random places of random images, half of them mirrored."""
+        random = torch.Generator().manual_seed(training.seed)
+        height_px, width_px = (
+            max(multiple_px, int(training.crop * smallest) // multiple_px * multiple_px)
+            for smallest in (min(label.shape[side] for label in self.labels) for side in (0, 1))
+        )
+
+        def below(limit: int) -> int:
+            return int(torch.randint(limit, (), generator=random))
+
+        def crop() -> tuple[Tensor, Tensor]:
+            which = below(len(self.inputs))
+            image, label = self.inputs[which], self.labels[which]
+            top = below(label.shape[0] - height_px + 1)
+            left = below(label.shape[1] - width_px + 1)
+            place = slice(top, top + height_px), slice(left, left + width_px)
+            image, label = image[:, *place], label[place]
+            return (image.flip(-1), label.flip(-1)) if below(2) else (image, label)
+
+        while True:
+            images, labels = zip(*(crop() for _ in range(training.batch_size)), strict=True)
+            yield torch.stack(images), torch.stack(labels)
+
+
+class _Learner:
+    """A network whose outputs stand for target labels.
+
+    Args:
+        model: loaded.
+        outputs: target label of each output, -1 for none; outputs beyond them stand for none.
+        n_classes: C.
+    """
+
+    def __init__(self, model: SourceModel, outputs: tuple[int, ...], n_classes: int) -> None:
+        self.model, self._outputs, self._n_classes = model, outputs, n_classes
+        device = model.device
+        # The output that stands for a label is the first of those that do.
+        first = [outputs.index(c) if c in outputs else IGNORED for c in range(n_classes)]
+        self._output_of_C = torch.tensor(first, device=device)
+
+    def loss(self, input_BCHW: Tensor, label_BHW: Tensor) -> Tensor:
+        """Cross-entropy, averaged over labelled pixels; 0 where there are none."""
+        device = self.model.device
+        logits_BZhw = logits_of(self.model.network(input_BCHW.to(device))).float()
+        label_BHW = label_BHW.to(device)
+        wanted_BHW = torch.where(label_BHW < 0, IGNORED, self._output_of_C[label_BHW.clamp_min(0)])
+        sum_ = functional.cross_entropy(
+            _resized(logits_BZhw, label_BHW.shape[1:]),
+            wanted_BHW,
+            ignore_index=IGNORED,
+            reduction="sum",
+        )
+        return sum_ / (wanted_BHW != IGNORED).sum().clamp_min(1)
+
+    @torch.no_grad()
+    def judged(self, images: Iterable[LabelledImage]) -> Confusion:
+        """Count what the network gets right of images, at the size of their labels."""
+        return confusion(
+            ((label, self._predicted(image, label.shape)) for image, label in images),
+            self._n_classes,
+        )
+
+    def _predicted(self, image: NDArray[np.uint8], size_px: tuple[int, ...]) -> NDArray[np.int64]:
+        input_BCHW = to_input([image], self.model.preprocessing, self.model.device)
+        logits_BZhw = logits_of(self.model.network(input_BCHW)).float()
+        n_outputs = logits_BZhw.shape[1]
+        if n_outputs < len(self._outputs):
+            raise ModelError(
+                f"gives {n_outputs} logits and its source data set has {len(self._outputs)} "
+                "classes; name the data set it was trained on as its source"
+            )
+        labels = [*self._outputs, *[IGNORED] * (n_outputs - len(self._outputs))]
+        found_HW = _resized(logits_BZhw, torch.Size(size_px))[0].argmax(0).cpu().numpy()
+        predicted: NDArray[np.int64] = np.array(labels, np.int64)[found_HW]
+        return predicted
+
+
+def _resized(logits_BZhw: Tensor, size_px: torch.Size) -> Tensor:
+    if logits_BZhw.shape[2:] == size_px:
+        return logits_BZhw
+    return functional.interpolate(logits_BZhw, tuple(size_px), mode="bilinear")
+
+
+@contextmanager
+def _failures_of(model: SourceModel) -> Iterator[None]:
+    """Name the model in whatever is wrong with it."""
+    try:
+        yield
+    except ModelError as error:
+        raise ModelError(f"model {model.id}: {error}") from error
+    except OtceError:
+        raise
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise ModelError(
+            f"model {model.id}: no memory to train or judge it ({error}); lower "
+            "measure.batch_size or measure.crop, or set preprocessing.size_px"
+        ) from error
+    except Exception as error:
+        # A network is somebody else's code: whatever it raises is this model's failure.
+        raise ModelError(
+            f"model {model.id}: fails while it is transferred: {type(error).__name__}: {error}; "
+            "mend it, set measure.crop to 1, or leave it out"
+        ) from error
