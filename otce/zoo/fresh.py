@@ -1,5 +1,6 @@
 """Networks made ready to train: new final classifiers, new weights, statistics that stay."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
@@ -27,6 +28,8 @@ def replace_head(network: nn.Module, n_classes: int, example_BCHW: Tensor) -> nn
         ModelError: there is no single final classifier, it is no convolution of torch's own, or the
             network does not pass its output on.
     """
+    if isinstance(network, torch.jit.ScriptModule):
+        raise ModelError(f"its modules are TorchScript's and cannot be changed; {_DIFFERENT}")
     path = find_head(network, example_BCHW)
     old = network.get_submodule(path)
     if type(old) not in {nn.Conv2d, nn.ConvTranspose2d} or old.groups != 1:
