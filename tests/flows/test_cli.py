@@ -57,6 +57,7 @@ def test_options_are_frozen_because_the_configuration_is_where_knobs_belong(tmp_
     for command, options in {
         "run": {"--set", "--config"},
         "validate": {"--set", "--config"},
+        "measure": {"--set", "--config"},
         "signature": {"--set", "--config", "--model", "--file"},
         "map": {"--set", "--config", "--model", "--target", "--images", "--out", "--patches"},
         "ls": {"--store"},
