@@ -51,12 +51,7 @@ def held_back_of(config: RunConfig) -> dict[str, str]:
     Raises:
         ConfigError: there is no `measure`, a target has none, or a name stands for nothing.
     """
-    if config.measure is None:
-        raise ConfigError(
-            "there is no measure section; name the held-back images of every target, such as "
-            "measure: {evaluate: {bay: bay-test}}"
-        )
-    evaluate, found = config.measure.evaluate, {}
+    evaluate, found = _measure_of(config).evaluate, {}
     for target in config.targets:
         whole, _, part = target.rpartition("/")
         named = evaluate.get(target) or (f"{evaluate[whole]}/{part}" if whole in evaluate else None)
@@ -68,6 +63,15 @@ def held_back_of(config: RunConfig) -> dict[str, str]:
             )
         found[target] = str(named)
     return found
+
+
+def _measure_of(config: RunConfig) -> MeasureConfig:
+    if config.measure is None:
+        raise ConfigError(
+            "there is no measure section; name the held-back images of every target, such as "
+            "measure: {evaluate: {bay: bay-test}}"
+        )
+    return config.measure
 
 
 def plan_transfers(config: RunConfig, described: Described, progress: Progress) -> Planned:
@@ -163,14 +167,14 @@ def _refuse_overlap(
 
 
 def _cells(
-    measure: MeasureConfig, pair: Pair, label_map: tuple[int, ...] | None, n: int
+    measure: MeasureConfig, pair: Pair, label_map: tuple[int, ...], n_classes: int
 ) -> list[Cell]:
     """The transfers of a pair that mean something, whether or not the model can be trained."""
     found = []
     for kind in measure.kinds:
         if kind == "zero_shot":
-            found += [] if label_map is None else [Cell(*pair, kind)]
-        elif kind != "fine_tune" or set(range(n)) <= set(label_map or ()):
+            found += [Cell(*pair, kind)] if label_map else []
+        elif kind != "fine_tune" or set(range(n_classes)) <= set(label_map):
             found += [
                 Cell(*pair, kind, shots, seed) for shots in measure.shots for seed in measure.seeds
             ]
@@ -178,9 +182,8 @@ def _cells(
 
 
 def _add(planned: Planned, config: RunConfig, pair: Pair, side: Signature, evaluate: str) -> None:
-    target, held_back = planned.listed[pair[1]], planned.listed[evaluate]
-    measure = config.measure or MeasureConfig()
-    label_map = class_map(side.classes, target.classes)
+    target, measure = planned.listed[pair[1]], _measure_of(config)
+    label_map = class_map(side.classes, target.classes) or ()
     for cell in _cells(measure, pair, label_map, len(target.classes)):
         if cell.shots > len(target.items):
             error = DataError(
@@ -188,48 +191,59 @@ def _add(planned: Planned, config: RunConfig, pair: Pair, side: Signature, evalu
                 "measure.shots; give it more or ask for fewer"
             )
             planned.failures.append(failed(cell, "census", error))
-            continue
-        training = (
-            None if cell.kind == "zero_shot" else measure.training(cell.kind, int(cell.seed or 0))
-        )
-        name = truth_fingerprint(
-            config,
-            cell,
-            side=side,
-            training=training,
-            target_digest=target.digest,
-            evaluate=(evaluate, held_back.digest),
-        )
-        planned.names[cell] = name
-        shares, few = cell.kind == "scratch", _part(target, cell.shots)
-        planned.jobs.setdefault(
-            name,
-            Job(
-                name=name,
-                cell=cell,
-                model=config.models[cell.model].model_copy(
-                    update={"weights_digest": side.weights_digest}
-                ),
-                class_map=label_map or (),
-                few=few,
-                held_back=_part(held_back, len(held_back.items)),
-                n_classes=len(target.classes),
-                training=training,
-                row=cell.row
-                | {
-                    "truth_fingerprint": name,
-                    "source_model": None if shares else cell.model,
-                    "source_dataset": None if shares else side.source,
-                    "model_digest": None if shares else side.weights_digest,
-                    "evaluate_dataset": evaluate,
-                    "target_digest": target.digest,
-                    "evaluate_digest": held_back.digest,
-                    "learning_rates": training.learning_rates if training else (),
-                    "steps": training.steps if training else 0,
-                    "n_train_images": len(few.items),
-                },
-            ),
-        )
+        else:
+            job = _job(cell, config, side, label_map, target, planned.listed[evaluate])
+            planned.names[cell] = job.name
+            planned.jobs.setdefault(job.name, job)
+
+
+def _job(
+    cell: Cell,
+    config: RunConfig,
+    side: Signature,
+    label_map: tuple[int, ...],
+    target: Listed,
+    held_back: Listed,
+) -> Job:
+    training = (
+        None
+        if cell.kind == "zero_shot"
+        else _measure_of(config).training(cell.kind, int(cell.seed or 0))
+    )
+    name = truth_fingerprint(
+        config,
+        cell,
+        side=side,
+        training=training,
+        target_digest=target.digest,
+        evaluate=(held_back.id, held_back.digest),
+    )
+    few, shared = _part(target, cell.shots), cell.kind == "scratch"
+    row = cell.row | {
+        "truth_fingerprint": name,
+        "source_model": None if shared else cell.model,
+        "source_dataset": None if shared else side.source,
+        "model_digest": None if shared else side.weights_digest,
+        "evaluate_dataset": held_back.id,
+        "target_digest": target.digest,
+        "evaluate_digest": held_back.digest,
+        "learning_rates": training.learning_rates if training else (),
+        "steps": training.steps if training else 0,
+        "n_train_images": len(few.items),
+    }
+    # With its digest, weights that change meanwhile are noticed.
+    pinned = {"weights_digest": side.weights_digest}
+    return Job(
+        name=name,
+        cell=cell,
+        model=config.models[cell.model].model_copy(update=pinned),
+        class_map=label_map,
+        few=few,
+        held_back=_part(held_back, len(held_back.items)),
+        n_classes=len(target.classes),
+        training=training,
+        row=row,
+    )
 
 
 def _part(data: Listed, shots: int) -> Part:

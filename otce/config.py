@@ -173,7 +173,7 @@ class ExecutionConfig(Section):
     attempts: Annotated[int, Field(ge=1)] = 3
     """Times a piece of work is tried when its failure is a transient one."""
     time_limit_s: PositiveFloat = 3600.0
-    """Longest time for one shard or one transport."""
+    """Longest time for one shard, one transport or one measured transfer."""
 
     @field_validator("storage_options")
     @classmethod

@@ -5,7 +5,7 @@ cross-entropy over labelled pixels, a rate that falls as a cosine. The rate is t
 highest mIoU on a part of these images; then all of them train. Running statistics of normalisation
 stay those of the source, but for training from scratch, where there is no source.
 
-Legend: `B` images of a batch, `Z` outputs of the network, `C` target classes, `h, w` network input.
+Legend: `C` target classes.
 """
 
 import copy
@@ -15,26 +15,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
-from otce.confusion import Confusion, confusion
+from otce.confusion import Confusion
+from otce.crops import Labelled, LabelledImage
 from otce.datasets.selection import evenly_spaced
 from otce.errors import ModelError, OtceError
+from otce.learner import Learner
 from otce.measure_config import Training
 from otce.zoo.fresh import evaluate_statistics, replace_head, reset_weights
 from otce.zoo.model import SourceModel
-from otce.zoo.outputs import logits_of
-from otce.zoo.preprocess import to_input
 
 TRANSFER_VERSION: Final = 1
 """Raised whenever the same transfer gives other numbers."""
-IGNORED: Final = -1
-LabelledImage = tuple[NDArray[np.uint8], NDArray[np.int16]]
-"""(H, W, 3) RGB, and (H, W) class ids, -1 where ignored."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +69,7 @@ def as_it_is(
         DataError: an image cannot be read, or none is labelled.
     """
     with _failures_of(model), torch.no_grad():
-        learner = _Learner(model, tuple(class_map), n_classes)
+        learner = Learner(model, tuple(class_map), n_classes)
         return Transfer(learner.judged(held_back), None, ())
 
 
@@ -106,10 +100,10 @@ def transferred(
         DataError: an image cannot be read, or none is labelled.
     """
     with _failures_of(model):
-        data = _Labelled.of(few, model)
+        data = Labelled.of(few, model.preprocessing)
         torch.manual_seed(training.seed)
         outputs = _made_new(model, training, data.inputs[0][None].to(model.device), n_classes)
-        learner = _Learner(model, outputs or tuple(class_map or ()), n_classes)
+        learner = Learner(model, outputs or tuple(class_map or ()), n_classes)
         start = copy.deepcopy(model.network.state_dict())
         tried = _validated(learner, few, data, start, training)
         rate = _best(training.learning_rates, tried)
@@ -144,9 +138,9 @@ def _made_new(
 
 
 def _validated(
-    learner: "_Learner",
+    learner: Learner,
     few: Sequence[LabelledImage],
-    data: "_Labelled",
+    data: Labelled,
     start: dict[str, Tensor],
     training: Training,
 ) -> tuple[float | None, ...]:
@@ -180,8 +174,8 @@ def _best(rates: Sequence[float], tried: Sequence[float | None]) -> float:
 
 
 def _trained(
-    learner: "_Learner",
-    data: "_Labelled",
+    learner: Learner,
+    data: Labelled,
     start: dict[str, Tensor],
     rate: float,
     training: Training,
@@ -196,7 +190,12 @@ def _trained(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: (1 + math.cos(math.pi * step / training.steps)) / 2
     )
-    batches = data.batches(training, learner.model.preprocessing.multiple_px)
+    batches = data.batches(
+        training.batch_size,
+        training.crop,
+        learner.model.preprocessing.multiple_px,
+        torch.Generator().manual_seed(training.seed),
+    )
     for _ in range(training.steps):
         loss = learner.loss(*next(batches))
         if not bool(loss.isfinite()):
@@ -214,117 +213,6 @@ def _set_mode(network: nn.Module, training: Training) -> None:
     network.train(training.kind != "head")
     if training.kind != "scratch":
         evaluate_statistics(network)
-
-
-@dataclass(frozen=True)
-class _Labelled:
-    """Labelled images as a network sees them.
-
-    Attributes:
-        inputs: (3, h, w) each.
-        labels: (h, w) each.
-    """
-
-    inputs: list[Tensor]
-    labels: list[Tensor]
-
-    @classmethod
-    def of(cls, images: Sequence[LabelledImage], model: SourceModel) -> "_Labelled":
-        inputs, labels = [], []
-        for image, label in images:
-            inputs.append(to_input([image], model.preprocessing, torch.device("cpu"))[0])
-            whole = torch.from_numpy(label.astype(np.float32))[None, None]
-            size_px = inputs[-1].shape[1:]
-            nearest = functional.interpolate(whole, size_px, mode="nearest-exact")
-            labels.append(nearest[0, 0].long())
-        return cls(inputs, labels)
-
-    def without(self, positions: Sequence[int]) -> "_Labelled":
-        kept = [n for n in range(len(self.inputs)) if n not in positions]
-        return _Labelled([self.inputs[n] for n in kept], [self.labels[n] for n in kept])
-
-    def batches(self, training: Training, multiple_px: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Cut crops of one size at random places of random images, half of them mirrored."""
-        random = torch.Generator().manual_seed(training.seed)
-        height_px, width_px = (
-            max(multiple_px, int(training.crop * smallest) // multiple_px * multiple_px)
-            for smallest in (min(label.shape[side] for label in self.labels) for side in (0, 1))
-        )
-
-        def below(limit: int) -> int:
-            return int(torch.randint(limit, (), generator=random))
-
-        def crop() -> tuple[Tensor, Tensor]:
-            which = below(len(self.inputs))
-            image, label = self.inputs[which], self.labels[which]
-            top = below(label.shape[0] - height_px + 1)
-            left = below(label.shape[1] - width_px + 1)
-            place = slice(top, top + height_px), slice(left, left + width_px)
-            image, label = image[:, *place], label[place]
-            return (image.flip(-1), label.flip(-1)) if below(2) else (image, label)
-
-        while True:
-            images, labels = zip(*(crop() for _ in range(training.batch_size)), strict=True)
-            yield torch.stack(images), torch.stack(labels)
-
-
-class _Learner:
-    """A network whose outputs stand for target labels.
-
-    Args:
-        model: loaded.
-        outputs: target label of each output, -1 for none; outputs beyond them stand for none.
-        n_classes: C.
-    """
-
-    def __init__(self, model: SourceModel, outputs: tuple[int, ...], n_classes: int) -> None:
-        self.model, self._outputs, self._n_classes = model, outputs, n_classes
-        device = model.device
-        # The output that stands for a label is the first of those that do.
-        first = [outputs.index(c) if c in outputs else IGNORED for c in range(n_classes)]
-        self._output_of_C = torch.tensor(first, device=device)
-
-    def loss(self, input_BCHW: Tensor, label_BHW: Tensor) -> Tensor:
-        """Cross-entropy, averaged over labelled pixels; 0 where there are none."""
-        device = self.model.device
-        logits_BZhw = logits_of(self.model.network(input_BCHW.to(device))).float()
-        label_BHW = label_BHW.to(device)
-        wanted_BHW = torch.where(label_BHW < 0, IGNORED, self._output_of_C[label_BHW.clamp_min(0)])
-        sum_ = functional.cross_entropy(
-            _resized(logits_BZhw, label_BHW.shape[1:]),
-            wanted_BHW,
-            ignore_index=IGNORED,
-            reduction="sum",
-        )
-        return sum_ / (wanted_BHW != IGNORED).sum().clamp_min(1)
-
-    @torch.no_grad()
-    def judged(self, images: Iterable[LabelledImage]) -> Confusion:
-        """Count what the network gets right of images, at the size of their labels."""
-        return confusion(
-            ((label, self._predicted(image, label.shape)) for image, label in images),
-            self._n_classes,
-        )
-
-    def _predicted(self, image: NDArray[np.uint8], size_px: tuple[int, ...]) -> NDArray[np.int64]:
-        input_BCHW = to_input([image], self.model.preprocessing, self.model.device)
-        logits_BZhw = logits_of(self.model.network(input_BCHW)).float()
-        n_outputs = logits_BZhw.shape[1]
-        if n_outputs < len(self._outputs):
-            raise ModelError(
-                f"gives {n_outputs} logits and its source data set has {len(self._outputs)} "
-                "classes; name the data set it was trained on as its source"
-            )
-        labels = [*self._outputs, *[IGNORED] * (n_outputs - len(self._outputs))]
-        found_HW = _resized(logits_BZhw, torch.Size(size_px))[0].argmax(0).cpu().numpy()
-        predicted: NDArray[np.int64] = np.array(labels, np.int64)[found_HW]
-        return predicted
-
-
-def _resized(logits_BZhw: Tensor, size_px: torch.Size) -> Tensor:
-    if logits_BZhw.shape[2:] == size_px:
-        return logits_BZhw
-    return functional.interpolate(logits_BZhw, tuple(size_px), mode="bilinear")
 
 
 @contextmanager

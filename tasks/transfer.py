@@ -16,6 +16,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from otce.config import DatasetConfig
+from otce.crops import LabelledImage
 from otce.datasets import Item, open_dataset
 from otce.errors import DataError, OtceError
 from otce.features import round_alike
@@ -24,7 +25,7 @@ from otce.measure_config import Training
 from otce.model_config import ModelConfig
 from otce.store import Store
 from otce.tables import table
-from otce.transfer import LabelledImage, Transfer, as_it_is, transferred
+from otce.transfer import Transfer, as_it_is, transferred
 from otce.truth import TIMINGS, Cell, kept_table
 from otce.zoo import load_model
 from tasks.cluster import Plan

@@ -29,6 +29,15 @@ TRAINING = Training(
 )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    """As in a run, where every transfer computes with one."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights")
