@@ -10,9 +10,11 @@ import pytest
 import torch
 import yaml
 
-from flows.transfers import held_back_of
+from flows.transfers import _part, held_back_of
 from otce.config import RunConfig
 from otce.errors import ConfigError
+from tasks.census import Listed
+from tests.folders import Place, pair
 from tests.zoo import net, otce
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -214,3 +216,27 @@ def test_parts_of_a_target_are_judged_on_parts_of_what_is_held_back():
         }
     )
     assert held_back_of(config) == {"cs/ulm": "val/ulm", "cs/bonn": "other"}
+
+
+def test_few_shots_train_on_the_images_of_a_data_set_that_is_spread_as_thin(tmp_path):
+    """So the same images can be scored: `otce run CONFIG --set datasets.bay.spread=3`."""
+    place = Place(str(tmp_path), {})
+    place.write(*(pair(f"{n:02d}", n) for n in range(8)))
+    bay = place.open()
+    digests = [bay.digests(item) for item in bay.items]
+    listed = Listed(
+        id="bay",
+        config=bay._config,
+        items=bay.items,
+        image_digests=tuple(image for image, _ in digests),
+        label_digests=tuple(label for _, label in digests),
+        digest="",
+        classes=bay.classes,
+    )
+    few = _part(listed, 3)
+    assert [item.id for item in few.items] == ["01", "04", "06"]
+    assert few.items == place.open(spread=3).items
+    assert few.digests == tuple(place.open(spread=3).digests(item) for item in few.items)
+    for (image, label), item in zip(few.images({}), few.items, strict=True):
+        assert np.array_equal(image, bay.image(item))
+        assert np.array_equal(label, bay.label(item))
