@@ -120,8 +120,8 @@ def _made_new(
     """Make new what the kind asks for; the labels of the outputs, None where they are kept."""
     if model.one_by_one:
         raise ModelError(
-            "takes one image at a time and cannot be trained; take all kinds but zero_shot out of "
-            "measure.kinds"
+            "takes one image at a time and cannot be trained; only zero_shot can be measured of "
+            "it; name no others in measure.kinds"
         )
     network = model.network
     for parameter in network.parameters():
@@ -209,8 +209,10 @@ def _trained(
 
 
 def _set_mode(network: nn.Module, training: Training) -> None:
-    # Features that stay as they are must not depend on what else is in a batch.
-    network.train(training.kind != "head")
+    # Features that stay as they are must not depend on what else is in a batch, and in a program
+    # it cannot be told which parts gather statistics.
+    is_fixed = training.kind == "head" or isinstance(network, torch.jit.ScriptModule)
+    network.train(not is_fixed)
     if training.kind != "scratch":
         evaluate_statistics(network)
 

@@ -8,7 +8,7 @@ from otce.errors import ModelError
 from otce.zoo.head import find_head
 from otce.zoo.outputs import has_logits, logits_of
 
-_DIFFERENT = "only zero_shot can be measured of it; take the others out of measure.kinds"
+_POSSIBLE = "only zero_shot and fine_tune can be measured of it; name no others in measure.kinds"
 
 
 def replace_head(network: nn.Module, n_classes: int, example_BCHW: Tensor) -> nn.Module:
@@ -29,13 +29,13 @@ def replace_head(network: nn.Module, n_classes: int, example_BCHW: Tensor) -> nn
             network does not pass its output on.
     """
     if isinstance(network, torch.jit.ScriptModule):
-        raise ModelError(f"its modules are TorchScript's and cannot be changed; {_DIFFERENT}")
+        raise ModelError(f"its modules are TorchScript's and cannot be changed; {_POSSIBLE}")
     path = find_head(network, example_BCHW)
     old = network.get_submodule(path)
     if type(old) not in {nn.Conv2d, nn.ConvTranspose2d} or old.groups != 1:
         raise ModelError(
-            f"its final classifier {path} is a {type(old).__name__} that cannot be made anew; "
-            f"{_DIFFERENT}"
+            f"its final classifier {path}, of type {type(old).__name__}, cannot be made anew; "
+            f"{_POSSIBLE}"
         )
     new = _like(old, n_classes).to(example_BCHW.device)
     network.set_submodule(path, new)
@@ -43,7 +43,7 @@ def replace_head(network: nn.Module, n_classes: int, example_BCHW: Tensor) -> nn
     if not has_logits(found) or logits_of(found).shape[1] != n_classes:
         raise ModelError(
             f"with a new final classifier {path} of {n_classes} classes it does not give "
-            f"{n_classes} logits; {_DIFFERENT}"
+            f"{n_classes} logits; {_POSSIBLE}"
         )
     return new
 

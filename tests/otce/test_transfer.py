@@ -186,10 +186,19 @@ def test_a_network_that_fails_is_named_with_what_may_help(weights):
         as_it_is(chosen, (0,), HELD_BACK, N_CLASSES)
 
 
-def test_torchscript_is_judged_as_it_is_and_not_trained(tmp_path):
+def test_a_program_is_judged_and_tuned_with_its_own_head_and_gets_no_other(tmp_path):
+    """A script in training mode would gather statistics unseen."""
     path = tmp_path / "net.ts"
-    torch.jit.trace(seeded(), torch.zeros(1, 3, 32, 48)).save(path)
+    torch.jit.script(seeded()).save(path)
     chosen = loaded(f"torchscript:{path}", trusted=True, tap="logits")
     assert as_it_is(chosen, (0, 1), HELD_BACK, N_CLASSES).confusion.labelled.sum() > 0
     with pytest.raises(ModelError, match="model unet: its modules are TorchScript's"):
         made("", network=chosen)
+    few = [(image, np.minimum(label, 4)) for image, label in FEW]
+    before = {n: v.clone() for n, v in chosen.network.state_dict().items()}
+    training = dataclasses.replace(TRAINING, kind="fine_tune")
+    transferred(chosen, (0, 1, 2, 3, 4), few, few, 5, training)
+    after = chosen.network.state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert "head.weight" in changed
+    assert not any("running" in name for name in changed)

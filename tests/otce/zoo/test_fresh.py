@@ -46,7 +46,7 @@ def test_a_network_whose_classes_are_fixed_elsewhere_keeps_no_new_head():
         def forward(self, image):
             return super().forward(image)[:, :5]
 
-    told = "new final classifier head of 7 classes it does not give 7 logits; only zero_shot"
+    told = "new final classifier head of 7 classes it does not give 7 logits; only zero_shot and"
     with pytest.raises(ModelError, match=told):
         replace_head(seeded(Cut), 7, torch.randn_like(EXAMPLE))
 
@@ -63,7 +63,7 @@ def test_without_a_final_classifier_there_is_nothing_to_replace():
 
 def test_torchscript_says_what_can_be_measured_of_it():
     script = torch.jit.trace(seeded(), EXAMPLE)
-    with pytest.raises(ModelError, match="only zero_shot can be measured"):
+    with pytest.raises(ModelError, match="only zero_shot and fine_tune can be measured"):
         replace_head(script, 3, EXAMPLE)
 
 
