@@ -39,6 +39,11 @@ app.command(
     name="status",
     help="Say how far a run is: done, failed, left, rate and time left.",
 )
+app.command(
+    "flows.measure_command:measure",
+    name="measure",
+    help="Really transfer the models of a configuration and keep what each reached.",
+)
 
 
 @app.command

@@ -1,7 +1,8 @@
 """The run as frozen pydantic models; `otce.config_file` reads them from YAML.
 
 Two halves. Everything outside `execution` is science: it can change a number and is fingerprinted.
-Everything inside `execution` changes only speed and place, and is never hashed.
+Everything inside `execution` changes only speed and place, and is never hashed. What `measure` says
+counts for measured transfers alone, whose names are made in `otce.truth`.
 """
 
 from itertools import pairwise
@@ -11,6 +12,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from otce.dataset_config import DatasetConfig, FolderDataset, ScenesDataset
 from otce.fingerprint import fingerprint
+from otce.measure_config import MeasureConfig
 from otce.model_config import ModelConfig
 from otce.protocols import DEFAULT_PROTOCOLS, refuse_options_that_choose
 from otce.recipe import (
@@ -185,7 +187,7 @@ class ExecutionConfig(Section):
     attempts: Annotated[int, Field(ge=1)] = 3
     """Times a piece of work is tried when its failure is a transient one."""
     time_limit_s: PositiveFloat = 3600.0
-    """Longest time for one shard or one transport."""
+    """Longest time for one shard, one transport or one measured transfer."""
 
     @field_validator("gpus_per_actor")
     @classmethod
@@ -235,6 +237,8 @@ class RunConfig(Section):
     """Score every pair in full, or stop early with models that cannot reach the top k."""
     race: RaceConfig = RaceConfig()
     """When a race stops; not looked at with `strategy: full`."""
+    measure: MeasureConfig | None = None
+    """What `otce measure` does; no score depends on it."""
     execution: ExecutionConfig = ExecutionConfig()
     """Where and how fast."""
 
@@ -269,7 +273,7 @@ class RunConfig(Section):
     def fingerprint(self) -> str:
         """Fingerprint of the science half, 32 hexadecimal digits; a race's rules only of races."""
         unused = {"strategy", "race"} if self.strategy == "full" else set()
-        left_out = {"execution"} | unused
+        left_out = {"execution", "measure"} | unused
         return fingerprint({name: value for name, value in self if name not in left_out})
 
     @property

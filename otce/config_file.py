@@ -153,6 +153,10 @@ def _dangling_names(document: Document) -> Iterator[str]:
         ]
     if isinstance(targets, list):
         uses += [(("targets", str(index)), target) for index, target in enumerate(targets)]
+    measure = data.get("measure")
+    if isinstance(measure, dict) and isinstance(measure.get("evaluate"), dict):
+        held_back = measure["evaluate"].items()
+        uses += [(("measure", "evaluate", str(target)), name) for target, name in held_back]
     many = {str(id_) for id_, d in datasets.items() if isinstance(d, dict) and d.get("by")}
     for path, name in uses:
         if not isinstance(name, str):

@@ -17,6 +17,7 @@ from otce.section import Digest, PathBelowRoot, Pattern, Section, Seed, Size, re
 
 PART_NAME: Final = "[A-Za-z0-9-]+"
 """What names of cities and sequences are; they become folders, so none can be a path."""
+Share = Annotated[float, Field(ge=0, le=1)]
 MaskValue = Annotated[int, Field(ge=0, le=65_535)]
 ClassNames = Annotated[tuple[str, ...], Field(min_length=1)]
 PartNames = Annotated[
@@ -52,10 +53,15 @@ class ImageFiles(AnyDataset):
     """Name of the layout, a colon, and the root, which is a path or any fsspec URI."""
     items: PathBelowRoot | None = None
     """A list file below the root: one id (or an image path and a label path) a line."""
+    between: tuple[Share, Share] = (0.0, 1.0)
+    """Shares of the items, in order of ids, where those taken begin and end: `[0, 0.6]` and
+    `[0.6, 1]` cut a sequence in time."""
     every: Annotated[int, Field(ge=1)] = 1
     """Take each so-many-th item, in order of ids, the first one included."""
+    spread: Annotated[int, Field(ge=1)] | None = None
+    """Most items, evenly spaced over what `every` left: what `measure.shots` of as many takes."""
     limit: Annotated[int, Field(ge=1)] | None = None
-    """Most items, drawn by `seed` from what `every` left; fewer are taken whole."""
+    """Most items, drawn by `seed` from what is left; fewer are taken whole."""
     seed: Seed = 0
     """Root of that draw, which depends on it and on the ids alone."""
     max_bad_items: Annotated[int, Field(ge=0)] = 0
@@ -63,6 +69,13 @@ class ImageFiles(AnyDataset):
     Above 0 each start decodes the data set once more, to know its items before it names them."""
     max_image_px: Annotated[int, Field(ge=1)] = 64_000_000
     """Larger images are refused before they are decoded, larger files before they are read."""
+
+    @field_validator("between")
+    @classmethod
+    def _is_a_part(cls, between: tuple[float, float]) -> tuple[float, float]:
+        if between[0] >= between[1]:
+            raise ValueError(f"{list(between)} holds nothing; write where it begins, then its end")
+        return between
 
 
 class LabelledByClasses(ImageFiles):

@@ -52,7 +52,19 @@ class ImageDataset:
             return tuple(self._known_items)
         chosen = self._config
         by_id = {item.id: item for item in self._found.items}
-        ids = chosen_ids(by_id, every=chosen.every, limit=chosen.limit, seed=chosen.seed)
+        ids = chosen_ids(
+            by_id,
+            between=chosen.between,
+            every=chosen.every,
+            spread=chosen.spread,
+            limit=chosen.limit,
+            seed=chosen.seed,
+        )
+        if not ids:
+            raise DataError(
+                f"{self._root}: none of {len(by_id)} items lies between {list(chosen.between)}; "
+                "widen it"
+            )
         return tuple(by_id[id_] for id_ in ids)
 
     @property

@@ -57,11 +57,13 @@ def test_options_are_frozen_because_the_configuration_is_where_knobs_belong(tmp_
     for command, options in {
         "run": {"--set", "--config", "--only", "--since"},
         "validate": {"--set", "--config"},
+        "measure": {"--set", "--config"},
         "signature": {"--set", "--config", "--model", "--file"},
         "map": {"--set", "--config", "--model", "--target", "--images", "--out", "--patches"},
         "ls": {"--store"},
         "report": {"--store", "--run-id", "--truth", "--baselines"},
         "status": {"--store", "--run-id", "--json"},
+        "measure": {"--set", "--config"},
         "prune": {"--store", "--keep-runs", "--grace-days", "--delete"},
         "serve": {"--config", "--cron", "--timezone", "--set", "--only", "--since"},
     }.items():

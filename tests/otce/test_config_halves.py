@@ -94,13 +94,15 @@ def test_every_field_is_placed():
 def test_a_field_names_the_run_exactly_if_it_is_science(path):
     changed = config(**{path: OTHER[path]})
     assert repr(changed) != repr(config())
-    is_science = not path.startswith("execution.")
+    # What is measured is told apart by names of its own: tests/otce/test_truth.py.
+    is_science = not path.startswith(("execution.", "measure."))
     assert (changed.fingerprint != config().fingerprint) == is_science
 
 
 @pytest.mark.parametrize("path", OTHER)
 def test_a_field_names_the_pair_exactly_if_it_can_change_a_number(path):
-    in_pair = not path.startswith("execution.") and path not in NOT_IN_A_PAIR
+    is_science = not path.startswith(("execution.", "measure."))
+    in_pair = is_science and path not in NOT_IN_A_PAIR
     assert (pair(config(**{path: OTHER[path]})) != pair(config())) == in_pair
 
 
@@ -122,7 +124,9 @@ def test_a_field_names_heats_exactly_if_it_can_change_their_scores_or_pixels(pat
     about_drawing = path in {"seed", "sampling.pixels", "sampling.too_few_pixels", *HEATS}
     assert (drawn[0] != drawn[1]) == about_drawing
     ranged = [pair(c, name=repetitions_fingerprint) for c in (changed, base)]
-    assert (ranged[0] != ranged[1]) == (path in RANGED and not path.startswith("execution."))
+    assert (ranged[0] != ranged[1]) == (
+        path in RANGED and not path.startswith(("execution.", "measure."))
+    )
     heats = [pair(c, name=partial(repetitions_fingerprint, heat=True)) for c in (changed, base)]
     assert (heats[0] != heats[1]) == (
         ranged[0] != ranged[1] or path in HEATS - {"race.heats"}  # a heat depends on its own number
@@ -132,7 +136,7 @@ def test_a_field_names_heats_exactly_if_it_can_change_their_scores_or_pixels(pat
 
 def test_full_runs_are_named_as_if_there_were_no_races():
     full = config(strategy="full")
-    known = {n: value for n, value in full if n not in {"execution", "strategy", "race"}}
+    known = {n: value for n, value in full if n not in {"execution", "measure", "strategy", "race"}}
     assert full.fingerprint == fingerprint(known)
     assert config(strategy="full", **{"race.top_k": 5}).fingerprint == full.fingerprint
     assert config().fingerprint != full.fingerprint

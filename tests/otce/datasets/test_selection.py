@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otce.datasets.selection import chosen_ids
+from otce.datasets.selection import chosen_ids, evenly_spaced
+from otce.errors import DataError
 from tests.folders import Place, pair
 from tests.layouts import LAYOUTS, LayoutPlace
 
@@ -43,6 +45,23 @@ def test_each_so_many_th_is_taken_in_order_of_ids():
     assert chosen_ids("edcba", every=2) == ["a", "c", "e"]
     assert chosen_ids("edcba", every=9) == ["a"]
     assert chosen_ids("edcba") == list("abcde")
+
+
+@given(IDS, st.floats(0, 1))
+def test_two_parts_that_meet_have_nothing_in_common_and_miss_nothing(ids, share):
+    first, second = (chosen_ids(ids, between=part) for part in ((0.0, share), (share, 1.0)))
+    assert first + second == sorted(ids)
+
+
+@given(st.integers(1, 60), st.integers(1, 70))
+def test_a_spread_choice_is_spaced_as_evenly_as_can_be(n_items, most):
+    positions = evenly_spaced(n_items, most)
+    assert len(positions) == min(n_items, most)
+    steps = {after - before for before, after in pairwise(positions)}
+    assert not steps or (max(steps) - min(steps) <= 1 and min(steps) >= 1)
+    assert 0 <= positions[0] <= positions[-1] < n_items
+    # As much is left out before the first as after the last.
+    assert abs(positions[0] - (n_items - 1 - positions[-1])) <= 1
 
 
 def test_every_item_is_as_likely_as_any_other():
@@ -90,6 +109,17 @@ def test_a_folder_is_thinned_then_drawn_from(folder):
     assert ids(folder.open(items="list.txt", every=2)) == ["00", "02", "04"]
     assert folder.open(every=2, limit=2).notes == ("2 of 9 items chosen",)
     assert folder.open(limit=9).notes == ()
+
+
+def test_a_folder_is_cut_in_time_and_spread(folder):
+    assert ids(folder.open(between=(0, 0.6))) == ["00", "01", "02", "03", "04"]
+    assert ids(folder.open(between=(0.6, 1))) == ["05", "06", "07", "08"]
+    assert ids(folder.open(between=(0, 0.6), every=2, spread=2)) == ["00", "04"]
+    assert ids(folder.open(spread=3)) == ["01", "04", "07"]
+    with pytest.raises(DataError, match=r"none of 9 items lies between \[0.46, 0.5\]; widen it"):
+        folder.open(between=(0.46, 0.5)).items  # noqa: B018
+    with pytest.raises(ValueError, match=r"\[0.6, 0.6\] holds nothing"):
+        folder.open(between=(0.6, 0.6))
 
 
 def test_a_choice_changes_the_digest_through_its_items_alone(folder):

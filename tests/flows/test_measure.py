@@ -1,0 +1,244 @@
+"""`otce measure` end to end: trained nets of drawn cities, real Ray, tables on disk."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+import yaml
+
+from flows.transfers import _part, held_back_of
+from otce.config import RunConfig
+from otce.errors import ConfigError
+from tasks.census import Listed
+from tests.folders import Place, pair
+from tests.zoo import net, otce
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+NETS = [f"{kind}-{city}" for kind in ("depthwise", "unet") for city in ("alder", "dune")]
+RUN = Path("store/runs/test")
+TABLES = ("truth", "truth_images", "truth_failures")
+
+
+def study():
+    """Birch is alder in a warmer light, dune is a desert town seen from another camera."""
+    small = {"size_px": [64, 96]}
+    return {
+        "datasets": {
+            "alder": {"layout": "scenes:alder", "count": 48},
+            "dune": {"layout": "scenes:dune", "count": 48},
+            "birch": {"layout": "scenes:birch", "count": 6, **small},
+            "birch-test": {"layout": "scenes:birch", "count": 8, "first": 100, **small},
+            "ember": {"layout": "scenes:ember", "count": 6, **small},
+            "ember-test": {"layout": "scenes:ember", "count": 6, "first": 4, **small},
+        },
+        "models": {
+            **{
+                name: {
+                    "reference": f"python:nets:{name.partition('-')[0]}",
+                    "arguments": {"n_classes": 8},
+                    "trusted": True,
+                    "weights": str(EXAMPLES / f"weights/demo/{name}.safetensors"),
+                    "source": name.rpartition("-")[2],
+                }
+                for name in NETS
+            },
+            "script": {"reference": "torchscript:net.ts", "trusted": True, "source": "alder"},
+        },
+        "targets": ["birch", "ember"],
+        "measure": {
+            "evaluate": {"birch": "birch-test", "ember": "ember-test"},
+            "kinds": ["zero_shot", "head", "scratch"],
+            "shots": [5],
+            "seeds": [0],
+            "steps": 20,
+            "batch_size": 4,
+            "learning_rates": {"head": [1e-3, 1e-2], "scratch": [4e-3]},
+        },
+        "execution": {
+            "store": "store",
+            "run_id": "test",
+            "workers": 2,
+            "python_path": [str(EXAMPLES)],
+        },
+    }
+
+
+def written(folder, config):
+    torch.manual_seed(0)
+    torch.jit.trace(net().eval(), torch.zeros(1, 3, 64, 96)).save(folder / "net.ts")
+    (folder / "zoo.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    return folder / "zoo.yaml"
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory, prefect_api):
+    folder = tmp_path_factory.mktemp("measured")
+    code, output = otce("measure", written(folder, study()), log=folder / "log", env=prefect_api)
+    assert code == 1, output
+    return folder, output
+
+
+def rows(folder, name="truth"):
+    return pq.read_table(folder / RUN / f"{name}.parquet").to_pylist()
+
+
+def value(folder, kind):
+    return {r["source_model"]: r["value"] for r in rows(folder) if r["kind"] == kind}
+
+
+def test_the_near_city_transfers_better_than_the_far_one(measured):
+    for kind in ("zero_shot", "head"):
+        found = value(measured[0], kind)
+        for net_ in ("depthwise", "unet"):
+            assert found[f"{net_}-alder"] > found[f"{net_}-dune"] + 0.05
+
+
+def test_every_transfer_is_a_row_with_what_it_took(measured):
+    folder, output = measured
+    truth = rows(folder)
+    assert len(truth) == 5 + 4 + 4
+    trained = [row for row in truth if row["kind"] != "zero_shot"]
+    for row in truth:
+        assert (row["target_dataset"], row["evaluate_dataset"]) == ("birch", "birch-test")
+        assert row["n_eval_images"] == 8
+        assert 0 < row["value"] < row["pixel_accuracy"] < 1
+        ious = [iou for iou in row["class_iou"] if iou is not None]
+        assert row["value"] == pytest.approx(np.mean(ious))
+    for row in trained:
+        assert (row["shots"], row["seed"], row["n_train_images"], row["steps"]) == (5, 0, 5, 20)
+        best = np.argmax(row["validation_miou"]) if row["validation_miou"] else 0
+        assert row["learning_rate"] == row["learning_rates"][best]
+    assert "13 transfers measured, 0 reused, 7 failed" in output
+    assert "target birch, 5 labelled images" in output
+
+
+def test_figures_follow_from_the_pixels_of_every_image(measured):
+    images = rows(measured[0], "truth_images")
+    for row in rows(measured[0]):
+        mine = [i for i in images if i["truth_fingerprint"] == row["truth_fingerprint"]]
+        mine = [i for i in mine if i["source_model"] == row["source_model"]]
+        assert len(mine) == 8
+        right, labelled, predicted = (
+            np.sum([i[name] for i in mine], axis=0)
+            for name in ("right_px", "labelled_px", "predicted_px")
+        )
+        iou = right / (labelled + predicted - right)
+        assert row["class_iou"] == pytest.approx(iou.tolist())
+        assert row["pixel_accuracy"] == pytest.approx(right.sum() / labelled.sum())
+
+
+def test_training_from_scratch_is_done_once_for_an_architecture(measured):
+    scratch = [row for row in rows(measured[0]) if row["kind"] == "scratch"]
+    names = {row["source_model"].partition("-")[0]: row["truth_fingerprint"] for row in scratch}
+    assert len(scratch) == 4
+    assert {row["truth_fingerprint"] for row in scratch} == set(names.values())
+    assert len({row["value"] for row in scratch}) == 2
+    assert [row["source_dataset"] for row in scratch] == ["alder", "dune"] * 2
+    assert "2 of them from scratch and shared" in measured[1]
+
+
+def test_images_that_were_trained_on_judge_nothing(measured):
+    """Scenes 4 and 5 of ember are both in the target and in what should be held back."""
+    folder, output = measured
+    lost = [row for row in rows(folder, "truth_failures") if row["target_dataset"] == "ember"]
+    assert [(row["source_model"], row["stage"], row["kind"]) for row in lost] == [
+        (model, "overlap", None) for model in sorted([*NETS, "script"])
+    ]
+    told = "2 of 6 images of ember-test are also in ember, which its transfers train on"
+    assert all(told in row["message"] for row in lost)
+    assert "ember/000004, ember/000005" in lost[0]["message"]
+    assert told in " ".join(output.split())
+
+
+def test_a_model_whose_head_cannot_be_replaced_is_judged_as_it_is(measured):
+    failures = [r for r in rows(measured[0], "truth_failures") if r["kind"] is not None]
+    assert [(r["source_model"], r["kind"], r["shots"], r["seed"]) for r in failures] == [
+        ("script", "head", 5, 0),
+        ("script", "scratch", 5, 0),
+    ]
+    assert all(
+        "only zero_shot and fine_tune can be measured of it" in row["message"] for row in failures
+    )
+    assert "script" in value(measured[0], "zero_shot")
+
+
+def test_timings_stand_apart_from_what_is_repeatable(measured):
+    timings = rows(measured[0], "truth_timings")
+    assert len(timings) == 5 + 4 + 2
+    assert all(row["wall_s"] > 0 < row["cpu_s"] for row in timings)
+    assert {(row["device"], row["gpu_s"]) for row in timings} == {("cpu", 0.0)}
+
+
+def test_what_is_kept_is_not_made_again_and_gives_equal_tables(measured, tmp_path, prefect_api):
+    """What failed is tried again; what was lost comes back alike in tests/faults."""
+    folder = shutil.copytree(measured[0], tmp_path / "again")
+    before = {name: (folder / RUN / f"{name}.parquet").read_bytes() for name in TABLES}
+    manifest = json.loads((folder / RUN / "measure.json").read_text())
+    assert manifest["transfers"] == {"computed": 13, "reused": 0, "failed": 7}
+    kept = {path: path.stat().st_mtime_ns for path in (folder / "store/truth").iterdir()}
+    shutil.rmtree(folder / RUN)
+    code, output = otce("measure", folder / "zoo.yaml", log=tmp_path / "log", env=prefect_api)
+    assert code == 1, output
+    assert "0 transfers measured, 13 reused, 7 failed" in output
+    assert "11 in the store, 2 to make" in output
+    assert {path: path.stat().st_mtime_ns for path in (folder / "store/truth").iterdir()} == kept
+    assert {n: (folder / RUN / f"{n}.parquet").read_bytes() for n in TABLES} == before
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"measure": None}, "there is no measure section"),
+        ({"measure": {}}, "measure.evaluate has no data set for target birch"),
+        (
+            {"measure": {"evaluate": {"birch": "birch-tset"}}},
+            "measure.evaluate has birch-tset, which is no data set, for target birch",
+        ),
+    ],
+)
+def test_held_back_images_must_be_named(change, told):
+    with pytest.raises(ConfigError, match=told):
+        held_back_of(RunConfig.model_validate(study() | change))
+
+
+def test_parts_of_a_target_are_judged_on_parts_of_what_is_held_back():
+    config = RunConfig.model_validate(
+        study()
+        | {
+            "datasets": {
+                name: {"layout": "scenes:birch"}
+                for name in ("alder", "dune", "cs/ulm", "val/ulm", "cs/bonn", "other")
+            },
+            "targets": ["cs/ulm", "cs/bonn"],
+            "measure": {"evaluate": {"cs": "val", "cs/bonn": "other"}},
+        }
+    )
+    assert held_back_of(config) == {"cs/ulm": "val/ulm", "cs/bonn": "other"}
+
+
+def test_few_shots_train_on_the_images_of_a_data_set_that_is_spread_as_thin(tmp_path):
+    """So the same images can be scored: `otce run CONFIG --set datasets.bay.spread=3`."""
+    place = Place(str(tmp_path), {})
+    place.write(*(pair(f"{n:02d}", n) for n in range(8)))
+    bay = place.open()
+    digests = [bay.digests(item) for item in bay.items]
+    listed = Listed(
+        id="bay",
+        config=bay._config,
+        items=bay.items,
+        image_digests=tuple(image for image, _ in digests),
+        label_digests=tuple(label for _, label in digests),
+        digest="",
+        classes=bay.classes,
+    )
+    few = _part(listed, 3)
+    assert [item.id for item in few.items] == ["01", "04", "06"]
+    assert few.items == place.open(spread=3).items
+    assert few.digests == tuple(place.open(spread=3).digests(item) for item in few.items)
+    for (image, label), item in zip(few.images({}), few.items, strict=True):
+        assert np.array_equal(image, bay.image(item))
+        assert np.array_equal(label, bay.label(item))

@@ -1,0 +1,48 @@
+"""Figures of a segmentation, against what is counted by hand."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from otce.confusion import confusion
+from otce.errors import DataError
+
+LABEL = np.array([[0, 0, 0, 1], [1, 2, -1, -1]])
+GUESS = np.array([[0, 0, 1, 1], [-1, 1, 0, 3]])
+
+
+def test_figures_are_those_counted_by_hand():
+    found = confusion([(LABEL, GUESS)], 4)
+    # Class 0: 2 of 3 right, no false alarm. Class 1: 1 of 2 right, 2 false alarms. Class 2: 0 of 1.
+    assert found.right.tolist() == [[2, 1, 0, 0]]
+    assert found.labelled.tolist() == [[3, 2, 1, 0]]
+    assert found.predicted.tolist() == [[2, 3, 0, 0]]
+    assert found.class_iou == [2 / 3, 1 / 4, 0.0, None]
+    assert found.class_accuracy == [2 / 3, 1 / 2, 0.0, None]
+    assert found.mean_iou == pytest.approx((2 / 3 + 1 / 4) / 3)
+    assert found.pixel_accuracy == 3 / 6
+
+
+def test_images_are_counted_apart_and_judged_together():
+    other = np.array([[3, 3]]), np.array([[3, 0]])
+    found = confusion([(LABEL, GUESS), other], 4)
+    assert found.labelled.tolist() == [[3, 2, 1, 0], [0, 0, 0, 2]]
+    assert found.class_iou == [2 / 4, 1 / 4, 0.0, 1 / 2]
+
+
+@given(st.lists(st.tuples(st.integers(-1, 3), st.integers(-1, 3)), min_size=1, max_size=40))
+def test_figures_agree_with_sets_of_pixels(pixels):
+    label, guess = (np.array([part]) for part in zip(*pixels, strict=True))
+    if (label < 0).all():
+        with pytest.raises(DataError, match="none of 1 images has a labelled pixel"):
+            confusion([(label, guess)], 4)
+        return
+    found, ious = confusion([(label, guess)], 4), []
+    places = {n for n, (true, _) in enumerate(pixels) if true >= 0}
+    for c in range(4):
+        true = {n for n in places if pixels[n][0] == c}
+        said = {n for n in places if pixels[n][1] == c}
+        ious.append(len(true & said) / len(true | said) if true else None)
+    assert found.class_iou == pytest.approx(ious)
+    assert found.mean_iou == pytest.approx(np.mean([iou for iou in ious if iou is not None]))
