@@ -40,10 +40,10 @@ class Measured:
     Attributes:
         run_id: folder of its tables below `runs/`.
         store_uri: the store.
-        truth: `otce.truth.TRUTH`.
+        truth: `otce.truth_tables.TRUTH`.
         computed: transfers made now.
         reused: transfers found in the store.
-        failures: rows of `otce.truth.FAILURES`.
+        failures: rows of `otce.truth_tables.FAILURES`.
     """
 
     run_id: str

@@ -64,7 +64,7 @@ def show_truth(console: Console, truth: "pa.Table") -> None:
 
     Args:
         console: where to.
-        truth: `otce.truth.TRUTH`.
+        truth: `otce.truth_tables.TRUTH`.
     """
     from flows.show import plain  # noqa: PLC0415
 

@@ -2,7 +2,7 @@
 
 Two halves. Everything outside `execution` is science: it can change a number and is fingerprinted.
 Everything inside `execution` changes only speed and place, and is never hashed. What `measure` says
-counts for measured transfers alone, whose names are made in `otce.truth`.
+counts for measured transfers alone, whose names are made in `otce.truth_tables`.
 """
 
 from itertools import pairwise

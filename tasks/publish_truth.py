@@ -11,7 +11,7 @@ from prefect.cache_policies import NO_CACHE
 from otce.measure_config import KINDS
 from otce.store import Store
 from otce.tables import table
-from otce.truth import FAILURES, KEPT, TIMINGS, Cell, truth_tables
+from otce.truth_tables import FAILURES, KEPT, TIMINGS, Cell, truth_tables
 
 
 @task(task_run_name="publish truth {run_id}", cache_policy=NO_CACHE, persist_result=False)
@@ -32,12 +32,12 @@ def publish_truth(
         store: the store.
         names: fingerprints of the transfers that are kept.
         sources: id of the source data set, by model.
-        failures: rows of `otce.truth.FAILURES`.
+        failures: rows of `otce.truth_tables.FAILURES`.
         manifest: what was done.
         config_yaml: the checked configuration as YAML.
 
     Returns:
-        The table of `otce.truth.TRUTH`.
+        The table of `otce.truth_tables.TRUTH`.
 
     Raises:
         StoreError: what is kept of a transfer is damaged, or the store refuses.

@@ -26,9 +26,9 @@ from otce.model_config import ModelConfig
 from otce.store import Store
 from otce.tables import table
 from otce.transfer import Transfer, as_it_is, transferred
-from otce.truth import TIMINGS, Cell, kept_table
+from otce.truth_tables import TIMINGS, Cell, kept_table
 from otce.zoo import load_model
-from tasks.cluster import Plan
+from tasks.plan import Plan
 from tasks.ray_calls import Ref
 from tasks.retry import GaveUpError, Window
 

@@ -63,7 +63,6 @@ def test_options_are_frozen_because_the_configuration_is_where_knobs_belong(tmp_
         "ls": {"--store"},
         "report": {"--store", "--run-id", "--truth", "--baselines"},
         "status": {"--store", "--run-id", "--json"},
-        "measure": {"--set", "--config"},
         "prune": {"--store", "--keep-runs", "--grace-days", "--delete"},
         "serve": {"--config", "--cron", "--timezone", "--set", "--only", "--since"},
     }.items():
