@@ -44,7 +44,8 @@ class Nodes:
         self.head = self._start(
             f"--head --port={port} --dashboard-host=127.0.0.1",
             f"--dashboard-port={self.dashboard.rpartition(':')[2]} --num-cpus=2 --num-gpus=0",
-            f"--temp-dir={folder / 'ray'}",
+            # Its usual port may be another cluster's, and a head without it ends.
+            f"--temp-dir={folder / 'ray'} --ray-client-server-port={free_port()}",
         )
         self.wait_for(1)
 
@@ -95,6 +96,7 @@ class Nodes:
         while len(self.alive()) != count:
             logs = "\n".join(path.read_text() for path in self.folder.glob("node-*.log"))
             assert time.monotonic() < deadline_s, logs
+            assert self._started[0].poll() is None, logs
             assert self._started[-1].poll() is None, logs
             time.sleep(0.2)
 
