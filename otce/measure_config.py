@@ -38,13 +38,13 @@ Grid = Annotated[
 class LearningRates(Section):
     """Rates to choose from, for each kind of transfer that trains."""
 
-    head: Grid = (1e-3, 1e-2)
+    head: Grid = (1e-3, 1e-2, 1e-1)
     """A new final classifier on features that stay as they are."""
-    fine_tune: Grid = (1e-4, 3e-4, 1e-3)
+    fine_tune: Grid = (1e-4, 3e-4, 1e-3, 3e-3)
     """All weights, the source's final classifier among them."""
-    fine_tune_new_head: Grid = (3e-4, 1e-3, 3e-3)
+    fine_tune_new_head: Grid = (3e-4, 1e-3, 3e-3, 1e-2)
     """All weights, with a new final classifier."""
-    scratch: Grid = (1e-3, 4e-3)
+    scratch: Grid = (1e-3, 4e-3, 2e-2)
     """All weights, from random ones."""
 
 
