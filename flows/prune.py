@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from otce.errors import ConfigError
-from otce.files import StorageOptions, absolute_uri
+from otce.files import StorageOptions, absolute_uri, join
 from otce.listing import Entry, delete, entries, now_s
 from otce.retention import FOLDERS, REFERENCES, Verdict, unreferenced
 from otce.store import Store
@@ -86,7 +86,7 @@ def prune(
     time_s = now_s(store.uri, options)
     found = Pruned(dropped, [e for run_id in dropped for e in _tables(store, run_id, options)])
     for folder in FOLDERS:
-        found.entries[folder] = entries(store.uri, folder, options)
+        found.entries[folder] = entries(join(store.uri, folder), options)
         found.found[folder] = unreferenced(
             folder, found.entries[folder], references, now_s=time_s, grace_s=grace_s
         )
@@ -160,7 +160,7 @@ def _references(store: Store, run_id: str) -> pa.Table:
 
 def _tables(store: Store, run_id: str, options: StorageOptions | None) -> list[Entry]:
     folder = f"runs/{run_id}"
-    found = entries(store.uri, folder, options)
+    found = entries(join(store.uri, folder), options)
     found.sort(key=lambda entry: (entry.name != "manifest.json", entry.name))
     return [entry._replace(name=f"{folder}/{entry.name}") for entry in found]
 

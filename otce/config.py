@@ -2,7 +2,7 @@
 
 Two halves. Everything outside `execution` is science: it can change a number and is fingerprinted.
 Everything inside `execution` changes only speed and place, and is never hashed. What `measure` says
-counts for measured transfers alone, whose names are made in `otce.truth_tables`.
+counts for measured transfers alone (`otce.truth_tables`).
 """
 
 from itertools import pairwise
@@ -272,15 +272,14 @@ class RunConfig(Section):
     @property
     def fingerprint(self) -> str:
         """Fingerprint of the science half, 32 hexadecimal digits; a race's rules only of races."""
-        unused = {"strategy", "race"} if self.strategy == "full" else set()
-        left_out = {"execution", "measure"} | unused
-        return fingerprint({name: value for name, value in self if name not in left_out})
+        unused = () if self.strategy == "race" else ("strategy", "race")
+        left_out = {"execution", "measure", *unused}
+        return fingerprint({n: value for n, value in self if n not in left_out})
 
     @property
     def run_id(self) -> str:
         """Folder of this run's tables."""
-        execution = self.execution
-        return execution.run_id or f"{execution.name}-{self.fingerprint[:8]}"
+        return self.execution.run_id or f"{self.execution.name}-{self.fingerprint[:8]}"
 
     def numbered(self, run_id: str) -> "RunConfig":
         """Put a concrete run id in place of one that ends in `{n}`."""

@@ -210,48 +210,6 @@ def exists(uri: str, options: StorageOptions | None = None) -> bool:
         return bool(opened.exists(path, **in_time(opened)))
 
 
-def list_paths(uri: str, options: StorageOptions | None = None) -> list[str]:
-    """List the files below a folder, relative to it and sorted, but for hidden ones.
-
-    Args:
-        uri: path or fsspec URI of a folder.
-        options: fsspec options by protocol.
-
-    Returns:
-        Relative paths; empty when the folder does not exist.
-
-    Raises:
-        StoreError: the listing is refused or the store unreachable.
-    """
-    return sorted(file_sizes(uri, options))
-
-
-def file_sizes(uri: str, options: StorageOptions | None = None) -> dict[str, int]:
-    """List the files below a folder with their sizes, but for hidden ones.
-
-    A name that starts with a dot is a file half written, or one of the operating system.
-
-    Args:
-        uri: path or fsspec URI of a folder.
-        options: fsspec options by protocol.
-
-    Returns:
-        Bytes by relative path; empty when the folder does not exist.
-
-    Raises:
-        StoreError: the listing is refused or the store unreachable.
-    """
-    opened, path = filesystem(uri, options)
-    root = path.rstrip("/") + "/"
-    with explained("list", uri):
-        found = opened.find(root, detail=True, **in_time(opened))
-    return {
-        str(name)[len(root) :]: int(entry.get("size") or 0)
-        for name, entry in found.items()
-        if str(name).startswith(root) and not posixpath.basename(str(name)).startswith(".")
-    }
-
-
 def write_bytes(uri: str, data: bytes, options: StorageOptions | None = None) -> None:
     """Put one whole object, replacing what was there.
 

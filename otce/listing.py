@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
 from otce.errors import StoreError
-from otce.files import StorageOptions, filesystem, join, write_bytes
+from otce.files import StorageOptions, filesystem, in_time, join, write_bytes
 from otce.storage_errors import explained
 
 # What file systems call the time of the last write; a store that keeps none has none of them.
@@ -27,12 +27,13 @@ class Entry(NamedTuple):
     """
 
 
-def entries(root: str, folder: str, options: StorageOptions | None = None) -> list[Entry]:
+def entries(uri: str, options: StorageOptions | None = None) -> list[Entry]:
     """List the objects below a folder, but for hidden ones.
 
+    A name that starts with a dot is a file half written, or one of the operating system.
+
     Args:
-        root: path or fsspec URI of the store.
-        folder: below it.
+        uri: path or fsspec URI of a folder.
         options: fsspec options by protocol.
 
     Returns:
@@ -41,16 +42,31 @@ def entries(root: str, folder: str, options: StorageOptions | None = None) -> li
     Raises:
         StoreError: the listing is refused or the store unreachable.
     """
-    uri = join(root, folder)
     opened, path = filesystem(uri, options)
     start = path.rstrip("/") + "/"
     with explained("list", uri):
-        found = opened.find(start, detail=True)
+        found = opened.find(start, detail=True, **in_time(opened))
     return sorted(
         Entry(str(name)[len(start) :], int(entry.get("size") or 0), _modified_s(entry))
         for name, entry in found.items()
         if str(name).startswith(start) and not posixpath.basename(str(name)).startswith(".")
     )
+
+
+def list_paths(uri: str, options: StorageOptions | None = None) -> list[str]:
+    """List the files below a folder, relative to it and sorted, but for hidden ones.
+
+    Args:
+        uri: path or fsspec URI of a folder.
+        options: fsspec options by protocol.
+
+    Returns:
+        Relative paths; empty when the folder does not exist.
+
+    Raises:
+        StoreError: the listing is refused or the store unreachable.
+    """
+    return [entry.name for entry in entries(uri, options)]
 
 
 def now_s(root: str, options: StorageOptions | None = None) -> float | None:

@@ -19,12 +19,11 @@ from otce.files import (
     delete,
     exists,
     join,
-    list_paths,
     read_bytes,
     write_bytes,
 )
 from otce.fingerprint import digest
-from otce.listing import entries
+from otce.listing import entries, list_paths
 
 # Parquet's page checksums leave out its footer, where names, counts and metadata stand. So its
 # key-value metadata hold the digest of the whole file, taken while zeros stood in its place.
@@ -208,7 +207,7 @@ class Store:
             StoreError: the store does not answer, or does not tell times.
         """
         found = {}
-        for entry in entries(self.uri, folder, self._options):
+        for entry in entries(join(self.uri, folder), self._options):
             if entry.modified_s is None:
                 raise StoreError(
                     f"{self.uri}: this storage does not tell when objects were put; use another one"

@@ -12,12 +12,12 @@ from prefect.cache_policies import NO_CACHE
 from otce import tables
 from otce.drift import DRIFT, Earlier, changed_pairs, drift
 from otce.errors import StoreError
-from otce.explain import BOUNDARIES, FREQUENCIES
 from otce.intervals import Side
 from otce.ranking import summarize
 from otce.sides import sides_by_pair
 from otce.store import Store
 from otce.timing_table import TIMINGS
+from otce.unfolded import joints, risks
 
 
 @task(task_run_name="publish {run_id}", cache_policy=NO_CACHE, persist_result=False)
@@ -67,8 +67,8 @@ def publish(
     found = {
         "scores": full.select(tables.SCORES.names).cast(tables.SCORES),
         "summary": summarize(full),
-        "joints": _joints(full, source_classes, target_classes),
-        "risks": _risks(full, target_classes, target_items),
+        "joints": joints(full, source_classes, target_classes),
+        "risks": risks(full, target_classes, target_items),
         "failures": _failures(failures),
     }
     if race is not None:
@@ -139,50 +139,3 @@ def _failures(rows: Sequence[dict[str, Any]]) -> pa.Table:
         return *pair, row["metric"] or "", row["repetition"] or 0
 
     return tables.table(sorted(rows, key=place), tables.FAILURES)
-
-
-def _joints(
-    full: pa.Table,
-    source_classes: Mapping[str, Sequence[str]],
-    target_classes: Mapping[str, Sequence[str]],
-) -> pa.Table:
-    rows = []
-    for pair in full.filter(pc.is_valid(full["joint"])).to_pylist():
-        sources, targets = pair["source_classes"], pair["target_classes"]
-        source_names = source_classes[pair["source_model"]]
-        target_names = target_classes[pair["target_dataset"]]
-        same = {name: pair[name] for name in (*tables.JOINTS.names[:4], "metric")}
-        rows += [
-            same
-            | {
-                "source_class": source,
-                "source_class_name": source_names[source],
-                "target_class": target,
-                "target_class_name": target_names[target],
-                "probability": pair["joint"][i * len(targets) + j],
-            }
-            for i, source in enumerate(sources)
-            for j, target in enumerate(targets)
-        ]
-    return tables.table(rows, tables.JOINTS)
-
-
-def _risks(
-    full: pa.Table,
-    target_classes: Mapping[str, Sequence[str]],
-    target_items: Mapping[str, Sequence[str]],
-) -> pa.Table:
-    rows = []
-    for pair in full.filter(pc.equal(full["metric"], "otce")).to_pylist():
-        target = pair["target_dataset"]
-        names = {
-            "class": target_classes[target],
-            "image": target_items[target],
-            "boundary": BOUNDARIES,
-            "frequency": FREQUENCIES,
-        }
-        same = {name: pair[name] for name in tables.RISKS.names[:3]}
-        rows += [
-            same | part | {"name": names[part["cut"]][part["key"]]} for part in pair["parts"] or []
-        ]
-    return tables.table(rows, tables.RISKS)

@@ -15,12 +15,13 @@ from typing import Any, Final, TypeVar
 import ray
 
 from otce.errors import LostFeaturesError, OtceError, WorkerDiedError
-from otce.events import about, event
+from otce.events import about, event, in_json
 from tasks import metrics
 from tasks.ray_calls import RayEndedError, Ref, finished, inside, result
 from tasks.stopping import StoppingError
 
 _T = TypeVar("_T")
+_log: Final = logging.getLogger(__name__)
 _READ_S: Final = 60.0
 _WORKER_ERRORS: Final = (
     ray.exceptions.RayActorError,
@@ -99,11 +100,13 @@ def attempt(work: Callable[[], _T], *, attempts: int, recover: Callable[[], obje
                 recover()
             if not repeats or number == attempts:
                 raise GaveUpError(found, number) from error
-            _tell_retry(found, number)
+            _tell_retry(found, number, attempts)
     raise AssertionError("attempts is at least 1")
 
 
-def _tell_retry(error: OtceError, number: int) -> None:
+def _tell_retry(error: OtceError, number: int, attempts: int) -> None:
+    if not in_json():
+        _log.warning("attempt %d of %d failed and is repeated: %s", number, attempts, error)
     kind = type(error).__name__
     metrics.RETRIES.inc(1, {"error_class": kind})
     event("retried", level=logging.WARNING, attempt=number, error_class=kind, message=str(error))
@@ -187,7 +190,7 @@ class Window:
                     if isinstance(found, OtceError):
                         if _helps_to_repeat(found) and done.number < self._attempts:
                             with about(**(abouts[done.index] if abouts else {})):
-                                _tell_retry(found, done.number)
+                                _tell_retry(found, done.number, self._attempts)
                             waiting.append((done.index, done.number + 1))
                             continue
                         found = GaveUpError(found, done.number)

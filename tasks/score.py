@@ -10,6 +10,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from otce.errors import LostFeaturesError, OtceError
+from otce.events import in_json
 from otce.footprint import footprint_bytes
 from otce.pair_table import Row, pair_rows, whole_pair
 from otce.recipe import Metric, repetitions_of
@@ -52,7 +53,8 @@ def score_model(
             lost = _score(model_id, left, work, outcome, heat=heat, is_last=is_last)
             if not lost:
                 break
-            _log.warning("%s: %d pairs lost their features with a node", model_id, len(lost))
+            if not in_json():
+                _log.warning("%s: %d pairs lost their features with a node", model_id, len(lost))
             for id_ in (work.sides[model_id].source, *lost):
                 work.held.pop((model_id, id_), None)
             left = {target: pairs[target] for target in lost}

@@ -12,7 +12,8 @@ from otce.datasets.items import Item, listing
 from otce.datasets.layouts import Layout
 from otce.datasets.lists import Named
 from otce.errors import DataError
-from otce.files import StorageOptions, file_sizes, join, read_bytes
+from otce.files import StorageOptions, join, read_bytes
+from otce.listing import entries
 
 _LARGEST_LIST_BYTES: Final = 1 << 24
 
@@ -104,7 +105,7 @@ class Pairing:
         return {
             posixpath.join(folder, name): size
             for folder in sorted(folders)
-            for name, size in file_sizes(join(self._root, folder), self._options).items()
+            for name, size, _ in entries(join(self._root, folder), self._options)
         }
 
     def _named(self, sizes: Mapping[str, int]) -> list[Named]:

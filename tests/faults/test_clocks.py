@@ -22,12 +22,23 @@ CODE = {
 # Everybody else who looks at a clock would have to say why here.
 MAY_TELL_TIME = {
     "flows/cli.py": "how long the command took, for people",
+    "flows/journal.py": "when a start was, for otce status",
     "flows/manifest.py": "when the run was",
+    "flows/measure.py": "when the measurement was",
+    "flows/measure_command.py": "how long the command took, for people",
     "flows/progress.py": "for people",
     "flows/rank.py": "when the run was",
+    "flows/score.py": "how often Prefect is shown progress",
     "flows/server.py": "how long to wait for a server",
+    "flows/serve.py": "time zone of a schedule",
+    "flows/status_command.py": "otce status tells rate and time left",
+    "otce/events.py": "when an event was",
+    "otce/listing.py": "ages that a store tells, for otce status and otce prune",
+    "tasks/cluster.py": "time limits",
     "tasks/ray_calls.py": "time limits",
     "tasks/retry.py": "time limits",
+    "tasks/timings.py": "what work took",
+    "tasks/transfer.py": "what work took",
 }
 CLOCKS = {"time", "datetime", "calendar", "zoneinfo", "timeit", "sched"}
 # What a file system says of when a file was written; names of objects say what they hold.

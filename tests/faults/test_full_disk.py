@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import cli
+from flows import cli, reading
 from otce.errors import StoreError
 from otce.files import write_bytes
 from tests.kills import PAIRS, TABLES, slow_zoo, stored, tables
@@ -101,7 +101,7 @@ def test_a_report_that_cannot_be_written_costs_no_score_and_is_drawn_alone_later
     assert n_pairs == 1
     (tmp_path / RUN / "report.html/notes").rmdir()
     (tmp_path / RUN / "report.html").rmdir()
-    assert cli.guarded(lambda: cli.report(str(tmp_path / "store"))) == 0
+    assert cli.guarded(lambda: reading.report(str(tmp_path / "store"))) == 0
     assert "net-0" in capsys.readouterr().out
     assert "<html" in (tmp_path / RUN / "report.html").read_text()
     assert tables(tmp_path) == before

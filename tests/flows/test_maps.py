@@ -12,8 +12,8 @@ from flows.maps import file_name
 from otce import score_pixels
 from otce.config_file import load_config
 from otce.draw import Draw
-from otce.files import list_paths
 from otce.identity import model_signature
+from otce.listing import list_paths
 from otce.readable import open_readable
 from otce.signature import draw_key, encode
 from otce.store import Store
