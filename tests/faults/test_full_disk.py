@@ -85,6 +85,7 @@ def test_an_object_that_finds_no_room_is_absent_and_leaves_nothing_behind(tmp_pa
     assert (tmp_path / "a").read_bytes() == b"old"
 
 
+@pytest.mark.nightly
 def test_a_report_that_cannot_be_written_costs_no_score_and_is_drawn_alone_later(
     tmp_path, prefect_api, capsys
 ):

@@ -31,9 +31,8 @@ def assert_ended_in_order(command, folder):
     assert_nothing_lives(command)
 
 
-@pytest.mark.parametrize(
-    "sent", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.nightly)]
-)
+@pytest.mark.nightly
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
 def test_a_run_interrupted_once_keeps_the_pair_that_was_begun_and_begins_no_other_model(
     sent, tmp_path, prefect_home
 ):

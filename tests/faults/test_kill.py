@@ -12,7 +12,14 @@ from tests.kills import PAIRS, assert_nothing_lives, slow_zoo, stored, tables, w
 from tests.zoo import Command
 
 
-@pytest.mark.parametrize("pairs", [1, PAIRS // 2, PAIRS - 1])
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        pytest.param(1, marks=pytest.mark.nightly),
+        PAIRS // 2,
+        pytest.param(PAIRS - 1, marks=pytest.mark.nightly),
+    ],
+)
 def test_a_run_killed_with_so_many_pairs_stored_is_finished_by_the_same_command(
     pairs, uninterrupted, tmp_path, prefect_home
 ):

@@ -102,6 +102,7 @@ def kept_features(folder):
     return {f"{path.parent.name}/{path.name}": path.read_bytes() for path in kept}
 
 
+@pytest.mark.nightly
 def test_a_device_out_of_memory_halves_the_batch_to_one_image_and_then_loses_that_model_alone(
     server, tmp_path
 ):

@@ -90,11 +90,16 @@ def test_five_refusals_of_an_overloaded_server_in_a_row_are_waited_out(place, be
     assert behind.get("a") == DATA
 
 
-@pytest.mark.parametrize("answer", [SLOW_DOWN, RESET], ids=["503", "reset"])
+@pytest.mark.parametrize(
+    "answer",
+    [pytest.param(SLOW_DOWN, id="503", marks=pytest.mark.nightly), pytest.param(RESET, id="reset")],
+)
 def test_what_never_passes_is_a_transient_error_and_leaves_nothing(store, behind, proxy, answer):
     proxy.script = always(answer, "PUT", "/a")
     before, started_s = proxy.failures(), time.monotonic()
-    with pytest.raises(StoreUnavailableError, match=r"cannot write s3://.*/a: .*try again") as told:
+    with pytest.raises(
+        StoreUnavailableError, match=r"cannot write .*s3://.*/a: .*try again"
+    ) as told:
         store.put("a", DATA)
     assert told.value.transient
     assert 2 <= proxy.failures() - before <= 10
@@ -126,7 +131,7 @@ REFUSALS = {
 def test_what_is_refused_is_found_by_the_probe_and_not_tried_again(store, proxy, refused):
     proxy.script = always(*REFUSALS[refused])
     before = proxy.failures()
-    with pytest.raises(StoreError, match=r"cannot \w+ s3://.*refused.*check the rights") as told:
+    with pytest.raises(StoreError, match=r"cannot .*s3://.*refused.*check the rights") as told:
         store.probe()
     assert not told.value.transient
     assert proxy.failures() - before == 1

@@ -12,7 +12,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from flows import cli
+from flows import reading
 from otce.config import FolderDataset
 from otce.config_file import load_config
 from otce.errors import ConfigError, ModelError, StoreError
@@ -120,5 +120,5 @@ def test_a_manifest_in_a_poisoned_bucket_names_no_path(tmp_path, run_id, says):
     store.put_json("runs/test/manifest.json", manifest)
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(StoreError, match=says):
-        cli.report(store.uri)
+        reading.report(store.uri)
     assert sorted(tmp_path.rglob("*")) == before

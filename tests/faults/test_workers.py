@@ -24,6 +24,7 @@ def kill_all(command, title):
     return len(killed)
 
 
+@pytest.mark.nightly
 @pytest.mark.timeout(1500)
 def test_a_pair_whose_workers_all_die_fails_alone_and_is_scored_by_the_same_command(
     tmp_path, prefect_api

@@ -34,7 +34,11 @@ def plain(tmp_path_factory, prefect_api):
     return run(tmp_path_factory.mktemp("plain"), {}, prefect_api)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+    "variant",
+    # The matrix has the others.
+    [pytest.param(v, marks=pytest.mark.nightly if v.startswith("two") else ()) for v in VARIANTS],
+)
 def test_bytes_do_not_depend_on(variant, plain, tmp_path, prefect_api):
     execution, backwards = VARIANTS[variant]
     tables, kept = run(tmp_path, execution, prefect_api, backwards=backwards)

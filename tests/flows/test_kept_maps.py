@@ -42,6 +42,7 @@ def test_the_first_images_of_the_first_pairs_are_read(store):
 def test_large_figures_are_named_only_and_absent_ones_left_out(store, tmp_path):
     put_maps(store, "unet", ["a", "b", "c"], a=bytes(MOST_BYTES + 1), b=bytes(MOST_BYTES))
     (tmp_path / "runs/r/maps/unet/bay/c.png").unlink()
+    store = Store(store.uri)
     assert [figure.png and len(figure.png) for figure in kept_overlays(store, "runs/r")] == [
         None,
         MOST_BYTES,
