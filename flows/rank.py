@@ -177,7 +177,7 @@ def _ranked(
     _show_ranking(config.run_id, summary)
     moves, told = _moves(config, series, place)
     # A night without changes is the last run again, of which the alarm was raised.
-    if not is_again:
+    if moves and not is_again:
         _raise_alarm(config.run_id, series.previous, moves, told)
     counts = done.counts(config)
     event("run_finished", seconds=(datetime.now(UTC) - started).total_seconds(), **counts)
