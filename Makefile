@@ -18,7 +18,7 @@ run: $(STAMP)
 
 test: $(STAMP) lint
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/otce otce
-	$(BIN)/python -m pytest -q tests/examples tests/faults tests/flows tests/infra tests/tasks
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/examples tests/faults tests/flows tests/infra tests/tasks
 
 # The long fault tests: kills of every part, a store that fails, a cluster that loses a node.
 test-faults: $(STAMP)

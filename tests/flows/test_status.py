@@ -32,11 +32,7 @@ def killed(tmp_path_factory, prefect_api):
     """A run that loses its actor, is looked at while it runs, and is killed."""
     folder = tmp_path_factory.mktemp("status")
     config = zoo_config(models=3, images=24, pixels=300, repetitions=6)
-    config["execution"] |= {
-        "workers": 1,
-        "items_per_shard": 6,
-        "storage_options": {"s3": {"secret": CANARY}},
-    }
+    config["execution"] |= {"workers": 1, "items_per_shard": 6}
     deaf = config["models"]["net-0"] | {"weights": "weights/deaf.safetensors", "tap": "3"}
     config["models"] = {"deaf": deaf, **config["models"]}
     path = write_zoo(folder, config)
