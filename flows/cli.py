@@ -64,7 +64,7 @@ def run(
 
     started_s = time.monotonic()
     console, notes = Console(), Console(stderr=True, quiet=in_json())
-    notes.print(f"otce run {config}", markup=False, highlight=False)
+    notes.print(f"otce run {config}", markup=False, highlight=False, soft_wrap=True)
     # Failures are told by us, once and readable; Prefect would add tracebacks.
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
     os.environ.setdefault("PREFECT_LOGGING_INTERNAL_LEVEL", "CRITICAL")
@@ -114,7 +114,7 @@ def validate(config: str, *, overrides: _SET = None) -> int:
         overrides: changes to the configuration.
     """
     console = Console()
-    console.print(f"otce validate {config}", markup=False, highlight=False)
+    console.print(f"otce validate {config}", markup=False, highlight=False, soft_wrap=True)
     from flows.show import printable  # noqa: PLC0415
     from flows.validate import validate as check  # noqa: PLC0415
     from otce.config_file import load_config  # noqa: PLC0415
@@ -178,7 +178,7 @@ def map_(
     """
     started_s = time.monotonic()
     console, notes = Console(), Console(stderr=True)
-    notes.print(f"otce map {config}", markup=False, highlight=False)
+    notes.print(f"otce map {config}", markup=False, highlight=False, soft_wrap=True)
     from flows.maps import map_pair  # noqa: PLC0415
     from flows.progress import Progress  # noqa: PLC0415
     from flows.show import printable  # noqa: PLC0415

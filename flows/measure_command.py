@@ -35,7 +35,7 @@ def measure(
 
     started_s = time.monotonic()
     console, notes = Console(), Console(stderr=True)
-    notes.print(f"otce measure {config}", markup=False, highlight=False)
+    notes.print(f"otce measure {config}", markup=False, highlight=False, soft_wrap=True)
     # Failures are told by us, once and readable; Prefect would add tracebacks.
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
     with prefect_server() as wait_for_server:

@@ -6,6 +6,7 @@ target were changed.
 
 import json
 import shutil
+import time
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -138,7 +139,12 @@ def test_a_change_of_the_first_models_is_told_at_the_end_in_the_report_and_to_pr
     assert "3 of 6 OTCE scores were computed anew" in page
     assert "3 moved beyond their 95 % intervals" in page
     wanted = {"filter": {"event": {"name": ["otce.first-models-changed"]}}}
-    (event,) = ask(prefect_api, "events/filter", wanted)["events"]
+    deadline_s = time.monotonic() + 120
+    # The server writes events down some seconds after it got them.
+    while not (found := ask(prefect_api, "events/filter", wanted)["events"]):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.2)
+    (event,) = found
     assert event["resource"]["prefect.resource.id"] == "otce.run.nightly-0002"
     assert event["payload"]["message"] == told
     assert event["payload"]["targets"] == [

@@ -16,9 +16,11 @@ from flows.cli import app, guarded
 from flows.status import Seen, Status, status_of
 from flows.status_command import duration, find_status
 from otce.errors import StoreError
+from otce.retention import REFERENCES
 from otce.store import Store
 from otce.tables import FAILURES, table
 from otce.timing_table import TIMINGS
+from tasks.gather import gather
 from tasks.publish import publish
 from tests.zoo import Command, otce, write_zoo, zoo_config
 
@@ -206,15 +208,16 @@ def test_timings_hold_what_this_start_computed(killed, finished):
 def test_no_other_table_depends_on_timings(killed, finished):
     store = Store(str(killed.store))
     manifest = json.loads(store.get("runs/test/manifest.json"))
+    names = [("", name.removesuffix(".parquet")) for name in store.names("scores")]
+    full = gather(names, [], store).table
     written = {}
     for run_id, seconds in (("quick", 1.0), ("slow", 1e6)):
         row = dict.fromkeys(TIMINGS.names) | {"step": "solve", "worker_s": seconds, "calls": 1}
-        names = [name.removesuffix(".parquet") for name in store.names("scores")]
         classes = [str(number) for number in range(20)]
         publish.fn(
             run_id,
             store,
-            pairs=names,
+            full=full,
             failures=[],
             source_classes={f"net-{number}": classes for number in range(3)},
             target_classes={"birch": classes, "dune": classes},
@@ -224,6 +227,7 @@ def test_no_other_table_depends_on_timings(killed, finished):
             },
             manifest=manifest,
             config_yaml="",
+            references=REFERENCES.empty_table(),
             timings=table([row], TIMINGS),
         )
         folder = killed.store / "runs" / run_id

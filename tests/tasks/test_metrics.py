@@ -78,7 +78,9 @@ def _dies_once_and_waits(folder):
 def test_a_scrape_tells_pairs_images_retries_and_what_is_in_flight(exported, tmp_path):
     config = load_config(str(write_zoo(tmp_path, zoo_config(models=1))))
     census, timings = take(config), Timings()
-    with Slots(1, actor_maker(plan([{"CPU": 2.0}], config.execution))).lease() as slot:
+    with Slots(
+        1, actor_maker(plan([{"CPU": 2.0}], config.execution), config.execution)
+    ).lease() as slot:
         model = ModelOnSlot(
             slot, "net-0", config.models["net-0"], config.execution, 1, timings=timings
         )

@@ -10,6 +10,7 @@ from tasks.actor import actor_maker
 from tasks.extract import ModelOnSlot
 from tasks.slots import Slots
 from tasks.spread import spread
+from tasks.sums import NO_SUMS
 from tests.tasks.test_extract import REPETITIONS, take
 from tests.zoo import write_zoo, zoo_config
 
@@ -43,6 +44,7 @@ def test_idle_slots_help_with_shards_and_bytes_stay(ray_plan, tmp_path):
                 REPETITIONS,
                 items_per_shard=items_per_shard,
                 with_logits=False,
+                sums=NO_SUMS,
             )
             return {k: ray.get(refs) for k, refs in found.items()}
 
