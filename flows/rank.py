@@ -138,7 +138,8 @@ def _ranked(
     """Score what is to be scored, publish what changed, and tell what came of it."""
     journal, timings = Journal(place, config.run_id, started), Timings()
     teller = Teller(progress, journal, timings)
-    journal.put_plan(config, found)
+    if found.todo:
+        journal.put_plan(config, found)
     _tell_start(config, found)
     teller.failures(found.failures)
 
@@ -157,6 +158,9 @@ def _ranked(
     summary = published_summary(config.run_id, mark, place) if done.is_idle else None
     is_again = place.exists(f"runs/{config.run_id}/manifest.json")
     if summary is None:
+        # A start that writes nothing leaves the plan that the manifest belongs to.
+        if not found.todo:
+            journal.put_plan(config, found)
         done, full = read_all(place, progress, done, lambda: scored(look_again()))
         published = publish(
             config.run_id,

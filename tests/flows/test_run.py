@@ -9,6 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from flows.status_command import find_status
+from otce.store import Store
 from tests.folders import Place, pair
 from tests.zoo import otce, write_zoo, zoo_config
 
@@ -97,6 +99,8 @@ def test_an_identical_run_computes_nothing_and_leaves_equal_bytes(again, prefect
     assert code == 0, output
     assert "nothing to compute, 6 reused, 0 failed" in output
     assert {p: p.read_bytes() for p in (again / "store").rglob("*.parquet")} == before
+    # Its start once made otce status take it for a run at work.
+    assert find_status(Store(str(again / "store")), "test").state == "finished"
 
 
 def test_a_new_model_and_new_targets_cost_only_their_own_pairs(again, prefect_api):
