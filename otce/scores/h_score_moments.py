@@ -10,12 +10,10 @@ import torch
 from torch import Tensor
 
 from otce.scores.h_score import solved
-from otce.scores.moments import Moments, occurring
+from otce.scores.moments import SUMMED_PX, Moments, occurring
 
 _ROUNDING: Final = 1e-24
 """Variance, relative to the squared mean, up to which a dimension is a constant."""
-_SUMMED: Final = 10_000
-"""Pixels whose sum's rounding is looked for in sums of more: those are not added one by one."""
 
 
 def h_score_of_moments(moments: Moments) -> float:
@@ -97,5 +95,5 @@ def _scaled(moments: Moments, scale_D: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def _between(covariance_DD: Tensor, means_TD: Tensor, share_T: Tensor) -> Tensor:
     """Add up share d' S^-1 d over the classes."""
-    v_DT = solved(covariance_DD, means_TD.T, _SUMMED)
+    v_DT = solved(covariance_DD, means_TD.T, SUMMED_PX)
     return share_T @ (means_TD.T * v_DT).sum(dim=0)

@@ -27,15 +27,13 @@ import torch
 from torch import Tensor
 
 from otce.scores.labelled import class_sums, first_order, labelled, magnitude, second_moments
-from otce.scores.moments import Moments, occurring
+from otce.scores.moments import SUMMED_PX, Moments, occurring
 from otce.scores.pixels import Array
 
 _LARGEST_LOG_T: Final = math.log(1e12)
 _GRID: Final = 100
 _HALVINGS: Final = 30
 """Of a bracket of two steps of the grid, about 1 wide: log t to nine digits."""
-_SUMMED: Final = 10_000
-"""Pixels whose sum's rounding is looked for in sums of more: those are not added one by one."""
 
 
 def logme(features: Array, labels: Array) -> float:
@@ -130,7 +128,7 @@ def logme_of_moments(moments: Moments) -> float:
     sums_TD = torch.from_numpy(known.sums_TD) + count_T[:, None] * mean_D
     square = float(gram_DD.trace()) / (n_pixels * len(mean_D))
     scale = 1 / square if square > 0 else 1.0
-    sigma_R1, axes_DR = _spectrum(scale * gram_DD, min(n_pixels, _SUMMED))
+    sigma_R1, axes_DR = _spectrum(scale * gram_DD, min(n_pixels, SUMMED_PX))
     projection_RT = axes_DR.T @ (scale**0.5 * sums_TD).T
     t_T, q_T = _best_t(sigma_R1, projection_RT, count_T, n_pixels)
     return float(_evidence(sigma_R1, t_T, q_T, n_pixels).mean())

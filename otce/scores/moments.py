@@ -9,7 +9,7 @@ Legend: `D` feature dimensions, `T` classes, `x` a pixel's features less the mea
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 from otce.errors import DataError
 
 _F64 = NDArray[np.float64]
+
+SUMMED_PX: Final = 10_000
+"""Pixels whose sum's rounding is looked for in sums of more: those are not added one by one."""
 
 
 class Moments(NamedTuple):
