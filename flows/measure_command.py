@@ -41,8 +41,12 @@ def measure(
     with prefect_server() as wait_for_server:
         from otce.config_file import load_config  # noqa: PLC0415
 
-        load_config(config, overrides or ())
+        written = load_config(config, overrides or ())
         from flows.measure import measure_zoo  # noqa: PLC0415
+        from flows.transfers import measure_of  # noqa: PLC0415
+
+        # Before the server is waited for: what is wrong is told at once.
+        measure_of(written)
 
         wait_for_server()
         uri = os.path.abspath(config) if "://" not in config else config  # noqa: PTH100

@@ -51,7 +51,7 @@ def held_back_of(config: RunConfig) -> dict[str, str]:
     Raises:
         ConfigError: there is no `measure`, a target has none, or a name stands for nothing.
     """
-    evaluate, found = _measure_of(config).evaluate, {}
+    evaluate, found = measure_of(config).evaluate, {}
     for target in config.targets:
         whole, _, part = target.rpartition("/")
         named = evaluate.get(target) or (f"{evaluate[whole]}/{part}" if whole in evaluate else None)
@@ -65,7 +65,18 @@ def held_back_of(config: RunConfig) -> dict[str, str]:
     return found
 
 
-def _measure_of(config: RunConfig) -> MeasureConfig:
+def measure_of(config: RunConfig) -> MeasureConfig:
+    """Say how a run measures.
+
+    Args:
+        config: the run.
+
+    Returns:
+        Its measure section.
+
+    Raises:
+        ConfigError: there is none.
+    """
     if config.measure is None:
         raise ConfigError(
             "there is no measure section; name the held-back images of every target, such as "
@@ -182,7 +193,7 @@ def _cells(
 
 
 def _add(planned: Planned, config: RunConfig, pair: Pair, side: Signature, evaluate: str) -> None:
-    target, measure = planned.listed[pair[1]], _measure_of(config)
+    target, measure = planned.listed[pair[1]], measure_of(config)
     label_map = class_map(side.classes, target.classes) or ()
     for cell in _cells(measure, pair, label_map, len(target.classes)):
         if cell.shots > len(target.items):
@@ -208,7 +219,7 @@ def _job(
     training = (
         None
         if cell.kind == "zero_shot"
-        else _measure_of(config).training(cell.kind, int(cell.seed or 0))
+        else measure_of(config).training(cell.kind, int(cell.seed or 0))
     )
     name = truth_fingerprint(
         config,
