@@ -1,8 +1,9 @@
-"""Two small segmentation nets, written out in full for the examples.
+"""Three small segmentation nets, written out in full for the examples.
 
-Both end in one 1x1 convolution, the classifier, whose output is resized to the input's size, and
+All end in one 1x1 convolution, the classifier, whose output is resized to the input's size, and
 take images of any size. `depthwise` follows the idea of Fast-SCNN (depthwise separable
-convolutions, a shallow path for detail and a deep one for context); `unet` is a small U-Net.
+convolutions, a shallow path for detail and a deep one for context); `unet` is a small U-Net;
+`pyramid` follows the idea of DeepLab (residual blocks, then dilated convolutions side by side).
 """
 
 import torch
@@ -32,6 +33,18 @@ def unet(n_classes: int) -> nn.Module:
         A module from (B, 3, H, W) float images to (B, n_classes, H, W) logits.
     """
     return _UNet(n_classes)
+
+
+def pyramid(n_classes: int) -> nn.Module:
+    """Build the net with a dilated pyramid: about 108 k parameters, 48 features at stride 4.
+
+    Args:
+        n_classes: number of classes.
+
+    Returns:
+        A module from (B, 3, H, W) float images to (B, n_classes, H, W) logits.
+    """
+    return _Pyramid(n_classes)
 
 
 class _Depthwise(nn.Module):
@@ -80,10 +93,29 @@ class _UNet(nn.Module):
         return _resize(self.classifier(features), image)
 
 
-def _convolution(n_in: int, n_out: int, *, stride: int = 1) -> nn.Sequential:
+class _Pyramid(nn.Module):
+    def __init__(self, n_classes: int) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(_convolution(3, 16, stride=2), _convolution(16, 32, stride=2))
+        self.residuals = nn.ModuleList(
+            nn.Sequential(_convolution(32, 32), _convolution(32, 32)) for _ in range(3)
+        )
+        self.branches = nn.ModuleList(_convolution(32, 16, dilation=d) for d in (1, 3, 6, 12))
+        self.merge = _convolution(4 * 16, 48)
+        self.classifier = nn.Conv2d(48, n_classes, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        features = self.stem(image)
+        for residual in self.residuals:
+            features = features + residual(features)
+        pyramid = torch.cat([branch(features) for branch in self.branches], 1)
+        return _resize(self.classifier(self.merge(pyramid)), image)
+
+
+def _convolution(n_in: int, n_out: int, *, stride: int = 1, dilation: int = 1) -> nn.Sequential:
     """A 3x3 convolution with normalisation and a rectifier."""
     return nn.Sequential(
-        nn.Conv2d(n_in, n_out, 3, stride, padding=1, bias=False),
+        nn.Conv2d(n_in, n_out, 3, stride, dilation, dilation, bias=False),
         nn.BatchNorm2d(n_out),
         nn.ReLU(inplace=True),
     )

@@ -8,7 +8,7 @@ from torch.nn.functional import interpolate
 
 PATH = Path(__file__).parents[2] / "examples" / "nets.py"
 N_CLASSES = 7
-BUILDERS = ("depthwise", "unet")
+BUILDERS = ("depthwise", "unet", "pyramid")
 
 
 def load_nets():
@@ -37,7 +37,8 @@ def test_logits_have_the_size_of_the_image(net, size_px):
 
 
 @pytest.mark.parametrize(
-    ("builder", "fewest", "most"), [("depthwise", 30_000, 60_000), ("unet", 60_000, 90_000)]
+    ("builder", "fewest", "most"),
+    [("depthwise", 30_000, 60_000), ("unet", 60_000, 90_000), ("pyramid", 90_000, 120_000)],
 )
 def test_nets_are_small(builder, fewest, most):
     net = getattr(load_nets(), builder)(11)
