@@ -15,9 +15,10 @@ from prefect.runtime import flow_run
 from rich.console import Console
 
 from flows.manifest import manifest
+from flows.pairs import list_datasets
 from flows.progress import Progress
 from flows.sources import with_signatures
-from flows.transfers import Planned, failed, held_back_of, plan_transfers
+from flows.transfers import Planned, data_needed, failed, plan_transfers
 from otce.config import RunConfig
 from otce.config_file import load_config
 from otce.datasets.expand import expanded
@@ -79,11 +80,11 @@ def measure_zoo(config_uri: str, overrides: list[str] | None = None) -> Measured
     """
     started = datetime.now(UTC)
     config, described = with_signatures(expanded(load_config(config_uri, overrides or ())))
-    held_back_of(config)
+    needs = data_needed(config)
     store = Store(config.execution.store, config.execution.storage_options)
     store.probe()
     with Progress(Console(stderr=True)) as progress:
-        planned = plan_transfers(config, described, progress)
+        planned = plan_transfers(config, described, *list_datasets(config, needs, progress))
         present = set(store.names("truth"))
         todo = {n: job for n, job in planned.jobs.items() if f"{n}.parquet" not in present}
         progress.say(_plan_line(config, planned, len(todo)))

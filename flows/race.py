@@ -1,6 +1,7 @@
 """Run the races of all targets side by side, so that a model is loaded once a round for all."""
 
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 
 import pyarrow as pa
 
@@ -63,6 +64,33 @@ def transports(config: RunConfig, models: int) -> tuple[dict[str, int], dict[str
             if end >= rules.minimum and rules.error:
                 left = min(left, spared)
     return least, most
+
+
+def race_line(config: RunConfig, targets: Iterable[str]) -> str:
+    """Tell the least and the most transports of a race, as if all pairs were comparable.
+
+    Args:
+        config: the run.
+        targets: of each pair.
+
+    Returns:
+        One line.
+    """
+    count = Counter(targets)
+    bounds = [transports(config, models) for models in count.values()]
+    phases, _ = planned(config)
+    told = [
+        f"{sum(least[phase.name] for least, _ in bounds):,} to "
+        f"{sum(most[phase.name] for _, most in bounds):,} {phase.name}"
+        for phase in phases
+    ]
+    full = count.total() * config.sampling.repetitions
+    return (
+        f"race for the best {config.race.top_k}: {' and '.join(told)} (transports; a heat is "
+        f"{phases[0].work:.3g} of one of the finals), in place of {full:,}"
+        if len(phases) > 1
+        else f"race for the best {config.race.top_k}: {told[0]} in place of {full:,} transports"
+    )
 
 
 def run_races(

@@ -1,11 +1,10 @@
 """What `otce measure` is to do: images held back, overlaps refused, transfers named."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flows.pairs import Pair, list_datasets, lost_pairs
-from flows.progress import Progress
+from flows.pairs import Pair, lost_pairs
 from flows.sources import Described, over_models, pinned_only, source_side
 from otce.config import RunConfig
 from otce.datasets.items import listing
@@ -85,13 +84,40 @@ def measure_of(config: RunConfig) -> MeasureConfig:
     return config.measure
 
 
-def plan_transfers(config: RunConfig, described: Described, progress: Progress) -> Planned:
-    """List and identify, refuse what would be judged on training images, and name the rest.
+def data_needed(config: RunConfig) -> dict[Pair, tuple[str, ...]]:
+    """Name the data sets that each pair's transfers ask for.
+
+    Args:
+        config: a run over concrete data sets.
+
+    Returns:
+        Ids by pair.
+
+    Raises:
+        ConfigError: see `held_back_of`.
+    """
+    evaluate, later = held_back_of(config), pinned_only(config)
+    return {
+        (model, target): (target, evaluate[target])
+        if config.models[model].signature or config.models[model].source in later
+        else (target, evaluate[target], str(config.models[model].source))
+        for model, target in config.pairs
+    }
+
+
+def plan_transfers(
+    config: RunConfig,
+    described: Described,
+    listed: Mapping[str, Listed],
+    lost: Sequence[Mapping[str, Any]],
+) -> Planned:
+    """Identify, refuse what would be judged on training images, and name the rest.
 
     Args:
         config: a run over concrete data sets.
         described: what signature files hold, by model.
-        progress: told of each data set.
+        listed: what `data_needed` names, by id.
+        lost: failure rows of pairs whose data sets cannot be read.
 
     Returns:
         What is to be done.
@@ -99,14 +125,7 @@ def plan_transfers(config: RunConfig, described: Described, progress: Progress) 
     Raises:
         ConfigError: see `held_back_of`.
     """
-    evaluate, later = held_back_of(config), pinned_only(config)
-    needs = {
-        (model, target): (target, evaluate[target])
-        if config.models[model].signature or config.models[model].source in later
-        else (target, evaluate[target], str(config.models[model].source))
-        for model, target in config.pairs
-    }
-    listed, lost = list_datasets(config, needs, progress)
+    evaluate = held_back_of(config)
     known = [pair for pair in config.pairs if pair not in lost_pairs(lost)]
     content = {id_: (data.digest, data.classes) for id_, data in listed.items()}
     sides = over_models(
@@ -116,7 +135,7 @@ def plan_transfers(config: RunConfig, described: Described, progress: Progress) 
     planned = Planned(
         names={},
         jobs={},
-        listed=listed,
+        listed=dict(listed),
         sides={id_: side for id_, side in sides.items() if isinstance(side, Signature)},
         failures=[_of_all(row) for row in lost],
     )

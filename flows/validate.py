@@ -1,6 +1,5 @@
 """Everything that can be refused before a run: data sets counted, models loaded, store probed."""
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -13,7 +12,7 @@ from rich.table import Table
 
 from flows.memory import check_memory
 from flows.pairs import absent
-from flows.race import planned, transports
+from flows.race import race_line
 from flows.show import plain, printable
 from flows.sources import (
     Described,
@@ -24,11 +23,12 @@ from flows.sources import (
     source_side,
     with_signatures,
 )
+from flows.transfers import data_needed, plan_transfers
 from otce.census import count_labels
 from otce.config import RunConfig
 from otce.counts import kept_counts
 from otce.datasets.expand import expanded
-from otce.errors import OtceError
+from otce.errors import DataError, OtceError
 from otce.identity import Signature
 from otce.readable import Readable, open_readable
 from otce.sampling import pixels_to_draw
@@ -36,6 +36,8 @@ from otce.signature import read_whole
 from otce.store import Store
 from otce.zoo import load_model
 from otce.zoo.preprocess import described as described_preprocessing
+from tasks.census import Listed
+from tasks.work import failure_row
 
 _T = TypeVar("_T")
 
@@ -118,7 +120,28 @@ def validate(config: RunConfig, console: Console) -> list[str]:
     tried(lambda: _print_sources(config, models, store, console))
     present = tried(lambda: set(store.names("scores"))) or set()
     tried(lambda: _print_plan(config, data, models, present, console))
+    if config.measure is not None:
+        problems += tried(lambda: _print_transfers(config, described, data, console)) or []
     return problems
+
+
+def _print_transfers(
+    config: RunConfig, described: Described, data: dict[str, CheckedData], console: Console
+) -> list[str]:
+    """Tell what `otce measure` would make; what it would refuse."""
+    listed = {
+        id_: Listed.of(id_, config.datasets[id_], checked.readable) for id_, checked in data.items()
+    }
+    lost = [
+        failure_row(*pair, "census", DataError("told above"))
+        for pair, ids in data_needed(config).items()
+        if not set(ids) <= data.keys()
+    ]
+    planned = plan_transfers(config, described, listed, lost)
+    console.print(f"measure: {len(planned.names)} transfers, {len(planned.jobs)} of them different")
+    # What cannot be read or loaded was told before.
+    refused = [row for row in planned.failures[len(lost) :] if row["stage"] != "load"]
+    return list(dict.fromkeys(f"{row['error_class']}: {row['message']}" for row in refused))
 
 
 def _unread(config: RunConfig, described: Described, store: Store) -> set[str]:
@@ -232,24 +255,6 @@ def _images(source: CheckedData | None) -> list[NDArray[np.uint8]]:
     return list(np.random.default_rng(0).integers(0, 256, (2, 128, 192, 3), dtype=np.uint8))
 
 
-def _race_line(config: RunConfig, targets: list[str]) -> str:
-    """Tell the least and the most transports of a race, as if all pairs were comparable."""
-    bounds = [transports(config, models) for models in Counter(targets).values()]
-    phases, _ = planned(config)
-    told = [
-        f"{sum(least[phase.name] for least, _ in bounds):,} to "
-        f"{sum(most[phase.name] for _, most in bounds):,} {phase.name}"
-        for phase in phases
-    ]
-    full = len(targets) * config.sampling.repetitions
-    return (
-        f"race for the best {config.race.top_k}: {' and '.join(told)} (transports; a heat is "
-        f"{phases[0].work:.3g} of one of the finals), in place of {full:,}"
-        if len(phases) > 1
-        else f"race for the best {config.race.top_k}: {told[0]} in place of {full:,} transports"
-    )
-
-
 def _print_plan(
     config: RunConfig,
     data: dict[str, CheckedData],
@@ -282,7 +287,7 @@ def _print_plan(
         f"most {sampling.pixels:,} pixels a side; run id {config.run_id}"
     )
     if config.strategy == "race":
-        console.print(_race_line(config, [target for _, _, target in runnable]))
+        console.print(race_line(config, [target for _, _, target in runnable]))
     if models:
         drawn = {id_: checked.pixels for id_, checked in data.items()}
         sizes = [(drawn.get(s.source, sampling.pixels), drawn[t]) for s, _, t in runnable]

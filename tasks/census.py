@@ -19,7 +19,7 @@ from otce.counts import keep_counts, kept_counts
 from otce.datasets import Item, open_dataset
 from otce.files import StorageOptions
 from otce.identity import heat_sample_fingerprint, sample_fingerprint
-from otce.readable import open_readable
+from otce.readable import Readable, open_readable
 from otce.sampling import Sample
 from otce.store import Store
 from tasks.ray_calls import Ref, inside
@@ -51,6 +51,30 @@ class Listed:
     notes: tuple[str, ...] = ()
     label_digests: tuple[str, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, id_: str, config: DatasetConfig, found: Readable) -> "Listed":
+        """Keep what is known of a data set once it was listed and hashed.
+
+        Args:
+            id_: its id.
+            config: its configuration.
+            found: what was read.
+
+        Returns:
+            All but the open data set.
+        """
+        return cls(
+            id=id_,
+            config=config,
+            items=found.dataset.items,
+            image_digests=tuple(image for image, _ in found.digests),
+            digest=found.digest,
+            classes=found.dataset.classes,
+            notes=found.notes,
+            label_digests=tuple(label for _, label in found.digests),
+            left_out=found.left_out,
+        )
 
     def digests(self, positions: range) -> list[tuple[str, str]] | None:
         """Digests of some items' images and labels.
@@ -105,17 +129,7 @@ def list_dataset(dataset_id: str, config: RunConfig) -> Listed:
     """
     chosen = config.datasets[dataset_id]
     found = open_readable(dataset_id, chosen, config.execution.storage_options)
-    return Listed(
-        id=dataset_id,
-        config=chosen,
-        items=found.dataset.items,
-        image_digests=tuple(image for image, _ in found.digests),
-        digest=found.digest,
-        classes=found.dataset.classes,
-        notes=found.notes,
-        label_digests=tuple(label for _, label in found.digests),
-        left_out=found.left_out,
-    )
+    return Listed.of(dataset_id, chosen, found)
 
 
 @task(task_run_name="census {listed.id}", cache_policy=NO_CACHE, persist_result=False)

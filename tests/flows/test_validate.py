@@ -86,3 +86,18 @@ def test_what_a_run_has_counted_is_not_counted_again(tmp_path):
     code, output = otce("validate", path, log=tmp_path / "log")
     assert code == 0, output
     assert f"{counts_px.sum():,}" in output
+
+
+def test_what_measure_would_refuse_is_listed(tmp_path):
+    config = zoo_config()
+    config["datasets"]["held"] = config["datasets"]["birch"] | {"first": 90}
+    config["targets"] = ["birch"]
+    config["measure"] = {"evaluate": {"birch": "held"}, "shots": [3], "kinds": ["head"]}
+    code, output = otce("validate", write_zoo(tmp_path, config), log=tmp_path / "log")
+    assert code == 0, output
+    assert "measure: 6 transfers" in output
+    config["measure"]["evaluate"] = {"birch": "birch"}
+    code, output = otce("validate", write_zoo(tmp_path, config), log=tmp_path / "log")
+    assert code == 2
+    told = " ".join(output.split())
+    assert "images of birch are also in birch, which its transfers train on" in told
