@@ -150,7 +150,7 @@ def of_images(
     *names: str,
     unlike: float = 0.5,
     apart: bool = False,
-    pixels: int = 200,
+    pixels: int = 1000,
     draws: int = 3,
     repeats: int = 400,
     plot: Path | None = None,

@@ -58,7 +58,7 @@ def p_beats(means: Numbers, sides: Sequence[Sequence[Side]]) -> Numbers:
         >>> one = Side("ab", np.arange(3), np.array([-0.1, 0.0, 0.1]))
         >>> other = Side("ab", np.arange(3), np.array([-0.1, 0.1, 0.0]))
         >>> p_beats(np.array([-0.5, -0.7]), [[one], [other]]).round(3).tolist()
-        [[0.5, 0.816], [0.184, 0.5]]
+        [[0.5, 0.777], [0.223, 0.5]]
     """
     variance_MM = np.zeros((len(means), len(means)))
     # Satterthwaite's sum of squared variances, each by its degrees of freedom.

@@ -81,10 +81,15 @@ class Side:
 
     @property
     def spread(self) -> NDArray[np.float64]:
-        """(n,) influences whose squares sum to the unbiased variance, n / (n - 1) times theirs."""
+        """(n,) influences from their mean, n / (n - 1) times as large.
+
+        An influence is taken with its image among the others and so is too small by the image's own
+        weight, about 1 / n: the factor is that of leaving the image out (HC3 of MacKinnon, White,
+        Journal of Econometrics 29, 1985, for clusters of like size).
+        """
         n = len(self.items)
         spread_n: NDArray[np.float64] = self.influence - self.influence.mean()
-        return spread_n * sqrt(n / (n - 1))
+        return spread_n * (n / (n - 1))
 
     @property
     def variance(self) -> float:
@@ -119,7 +124,7 @@ def total(mean: float, sides: Sequence[Side]) -> Total:
     Example:
         >>> images = Side("ab", np.arange(3), np.array([-0.1, 0.0, 0.1]))
         >>> [round(number, 3) for number in total(-0.5, [images])]
-        [0.173, -1.245, 0.245]
+        [0.212, -1.413, 0.413]
     """
     variances = [side.variance for side in sides]
     variance = sum(variances)

@@ -1,6 +1,7 @@
 """Problems drawn from a seed, their answers worked out the slow way, and small stand-ins."""
 
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 import torch
@@ -156,3 +157,10 @@ def masks(seed, sizes, *, void=0.3):
         np.where(generator.random(size) < void, -1, generator.integers(0, 3, size)).astype(np.int16)
         for size in sizes
     ]
+
+
+def widened(values):
+    """Move values from their mean by the factor of images that are left out."""
+    values = np.asarray(values, dtype=float)
+    n = len(values)
+    return values.mean() + sqrt(n / (n - 1)) * (values - values.mean())

@@ -99,10 +99,10 @@ def test_images_of_one_data_set_enter_by_their_difference():
     nudged = influence + np.array([0.01, -0.01, 0.01, -0.01])
     paired = interval(sides("ab", influence), sides("ab", nudged))
     difference = np.array([0.01, -0.01, 0.01, -0.01])
-    wanted = student.ppf(0.975, 3) * np.sqrt(4 / 3 * np.square(difference).sum())
+    wanted = student.ppf(0.975, 3) * 4 / 3 * np.sqrt(np.square(difference).sum())
     assert paired == pytest.approx(wanted, rel=1e-9)
     apart = interval(sides("ab", influence), sides("cd", nudged))
-    variances = [4 / 3 * np.square(one - one.mean()).sum() for one in (influence, nudged)]
+    variances = [(4 / 3) ** 2 * np.square(one - one.mean()).sum() for one in (influence, nudged)]
     freedom = sum(variances) ** 2 / sum(v**2 / 3 for v in variances)
     assert apart == pytest.approx(student.ppf(0.975, freedom) * np.sqrt(sum(variances)), rel=1e-9)
     assert paired < apart / 10

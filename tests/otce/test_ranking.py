@@ -260,7 +260,7 @@ OTHER = [0.03, -0.01, 0.0, 0.01, -0.03]
 def test_the_total_covers_images_and_the_interval_of_pixels_does_not():
     (row,) = summary_of(imaged("unet", -0.5, WIDE, source=OTHER)).to_pylist()
     assert row["mean"] == pytest.approx(-0.5)
-    variance = 2 * 5 / 4 * 0.002
+    variance = 2 * (5 / 4) ** 2 * 0.002
     assert row["total_stderr"] == pytest.approx(sqrt(variance))
     # Both sides have four degrees of freedom and as much variance: eight together.
     assert row["total95_high"] - row["mean"] == pytest.approx(2.306004 * sqrt(variance))
