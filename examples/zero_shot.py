@@ -76,8 +76,8 @@ def main(
         sys.exit(2)
 
 
-def load_checkpoint(path: Path, tap: str = "logits") -> SourceModel:
-    """Build the network that a file's name tells of and load the file into it, strictly.
+def checkpoint_config(path: Path, tap: str = "logits") -> ModelConfig:
+    """Say how the network that a file's name tells of is built.
 
     Args:
         path: a state dict, espnetv2_s_<width>_city_<W>x<H>.pth.
@@ -87,7 +87,7 @@ def load_checkpoint(path: Path, tap: str = "logits") -> SourceModel:
         The model, as a configuration would name it.
 
     Raises:
-        ModelError: the name tells no width or size, or the file cannot be read or does not fit.
+        ModelError: the name tells no width or size.
     """
     named = _NAME.fullmatch(path.name)
     if named is None or named[2] not in INPUT_SIZES_PX:
@@ -95,7 +95,7 @@ def load_checkpoint(path: Path, tap: str = "logits") -> SourceModel:
             f"{path.name}: no espnetv2_s_<width>_city_<W>x<H>.pth with a size of "
             f"{', '.join(INPUT_SIZES_PX)}; name the file as it was published"
         )
-    config = ModelConfig(
+    return ModelConfig(
         reference="python:espnetv2:espnetv2",
         arguments={"width": float(named[1]), "n_classes": len(CITYSCAPES_AS_CAMVID)},
         trusted=True,
@@ -104,6 +104,22 @@ def load_checkpoint(path: Path, tap: str = "logits") -> SourceModel:
         preprocessing=PreprocessingChoice(size_px=INPUT_SIZES_PX[named[2]]),
         tap=tap,
     )
+
+
+def load_checkpoint(path: Path, tap: str = "logits") -> SourceModel:
+    """Build that network and load the file into it, strictly.
+
+    Args:
+        path: see `checkpoint_config`.
+        tap: where features are taken.
+
+    Returns:
+        The model.
+
+    Raises:
+        ModelError: the name tells no width or size, or the file cannot be read or does not fit.
+    """
+    config = checkpoint_config(path, tap)
     return load_model(path.stem, config, python_path=[str(Path(__file__).parent)])
 
 

@@ -145,7 +145,7 @@ def interval(old: Sequence[Side], new: Sequence[Side]) -> float:
         0.0
         >>> other = Side("cd", np.arange(3), np.array([-0.1, 0.0, 0.1]))
         >>> round(interval([one], [other]), 3)
-        0.68
+        0.833
     """
     parts = []
     for before, now in zip(old, new, strict=True):
