@@ -55,6 +55,8 @@ def zoo_config(
         },
         "targets": list(cities),
         "sampling": {"pixels": pixels, "repetitions": repetitions},
+        # The one that takes iterations; `tests/examples` runs the default.
+        "score": {"relaxation": "none", "class_weights": "uniform"},
         "execution": {"store": "store", "run_id": "test", "workers": 2},
     }
 

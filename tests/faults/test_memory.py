@@ -18,7 +18,7 @@ NEEDED = "one transport of 100,000 x 100,000 pixels takes 457,764 MiB with solve
 
 def zoo(folder, **score):
     config = zoo_config(models=1, targets=1, images=60, pixels=N, repetitions=2)
-    return write_zoo(folder, config | {"score": score})
+    return write_zoo(folder, config | {"score": config["score"] | score})
 
 
 def problems(path):

@@ -33,7 +33,7 @@ PHASES = {
 
 def zoo(folder):
     config = zoo_config(models=4, targets=2, images=24, pixels=150, repetitions=4)
-    config["score"] = {"relaxation": "source"}
+    config["score"] = {"relaxation": "source", "class_weights": "uniform"}
     config["execution"] |= {"workers": 1}
     return write_zoo(folder, config | {"strategy": "race", "race": RACE})
 

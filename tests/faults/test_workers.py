@@ -10,7 +10,7 @@ from tests.zoo import Command, otce, write_zoo, zoo_config
 def zoo(folder):
     """Exact transports, which take long enough to be caught."""
     config = zoo_config(models=2, pixels=1500, repetitions=1)
-    config |= {"score": {"solver": "emd"}, "metrics": ["otce"]}
+    config |= {"score": config["score"] | {"solver": "emd"}, "metrics": ["otce"]}
     return write_zoo(folder, config)
 
 

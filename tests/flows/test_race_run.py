@@ -30,7 +30,7 @@ RACE = {
 
 def zoo(**changes):
     config = zoo_config(models=4, targets=2, images=24, pixels=150, repetitions=K)
-    config["score"] = {"relaxation": "source"}
+    config["score"] = {"relaxation": "source", "class_weights": "uniform"}
     return config | {"metrics": ["otce", "leep"], "strategy": "race", "race": RACE} | changes
 
 
