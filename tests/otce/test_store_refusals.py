@@ -6,9 +6,9 @@ import os
 import sys
 
 import aiohttp
-import fsspec
 import pytest
 from botocore.exceptions import NoCredentialsError
+from fsspec.registry import _registry as fsspec_imported
 
 from otce.errors import StoreError, StoreUnavailableError
 from otce.files import absolute_uri, filesystem, join
@@ -204,7 +204,7 @@ def test_an_unknown_protocol_is_told():
 def test_a_missing_extra_is_told_with_how_to_install_it(monkeypatch, uri, package, extra):
     monkeypatch.setitem(sys.modules, package, None)
     # fsspec keeps what an earlier test imported.
-    monkeypatch.delitem(fsspec.registry._registry, uri.partition("://")[0], raising=False)
+    monkeypatch.delitem(fsspec_imported, uri.partition("://")[0], raising=False)
     with pytest.raises(StoreError, match=rf"{uri}/a: .*pip install 'otce\[{extra}\]'"):
         Store(uri).get("a")
 
