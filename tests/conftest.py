@@ -32,6 +32,9 @@ AWS = {
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
 }
 
+BUCKETS = ("s3", *(pytest.param(name, marks=pytest.mark.nightly) for name in EMULATED))
+"""Stores behind HTTP; only the first is asked by day."""
+
 
 @pytest.fixture(scope="session")
 def aws_keys():
@@ -65,14 +68,7 @@ def new_bucket(s3_server):
     return name
 
 
-@pytest.fixture(
-    params=[
-        "memory",
-        "local",
-        "s3",
-        *(pytest.param(name, marks=pytest.mark.nightly) for name in EMULATED),
-    ]
-)
+@pytest.fixture(params=["memory", "local", *BUCKETS])
 def store_place(request, tmp_path):
     """URI of an empty folder and the options to reach it; the same test on all kinds of store."""
     if request.param in EMULATED:
