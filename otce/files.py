@@ -164,10 +164,7 @@ def read_bytes(
     """
     opened, path = filesystem(uri, options)
     with explained("read", uri):
-        if (
-            most_bytes is not None
-            and (size := int(opened.size(path, **in_time(opened)))) > most_bytes
-        ):
+        if most_bytes is not None and (size := _size_bytes(opened, path)) > most_bytes:
             raise StoreError(f"{uri} has {size} bytes; at most {most_bytes} are read; shorten it")
         data = bytes(opened.cat_file(path, end=first_bytes, **in_time(opened)))
     READ.add(len(data))
@@ -189,7 +186,12 @@ def size_bytes(uri: str, options: StorageOptions | None = None) -> int:
     """
     opened, path = filesystem(uri, options)
     with explained("read", uri):
-        return int(opened.size(path, **in_time(opened)))
+        return _size_bytes(opened, path)
+
+
+def _size_bytes(opened: Any, path: str) -> int:
+    # Not `size`, which takes no time limit in adlfs, where a folder has None for a size.
+    return int(opened.info(path, **in_time(opened))["size"] or 0)
 
 
 def exists(uri: str, options: StorageOptions | None = None) -> bool:

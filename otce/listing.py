@@ -46,9 +46,11 @@ def entries(uri: str, options: StorageOptions | None = None) -> list[Entry]:
     start = path.rstrip("/") + "/"
     with explained("list", uri):
         found = opened.find(start, detail=True, **in_time(opened))
+    # adlfs answers with the name of an object that stands where the folder should.
+    below = found.items() if isinstance(found, dict) else ()
     return sorted(
         Entry(str(name)[len(start) :], int(entry.get("size") or 0), _modified_s(entry))
-        for name, entry in found.items()
+        for name, entry in below
         if str(name).startswith(start) and not posixpath.basename(str(name)).startswith(".")
     )
 

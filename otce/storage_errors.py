@@ -29,7 +29,7 @@ def explained(verb: str, uri: str) -> Iterator[None]:
     except StoreError:
         raise
     except FileNotFoundError as error:
-        raise StoreError(f"cannot {verb} {uri}: no such object; check the path") from error
+        raise StoreError(_absent(verb, uri)) from error
     except PermissionError as error:
         raise StoreError(f"cannot {verb} {uri}: refused ({error}); check the rights") from error
     except (ConnectionError, TimeoutError) as error:
@@ -38,26 +38,46 @@ def explained(verb: str, uri: str) -> Iterator[None]:
             f"cannot {verb} {uri}: no answer ({told}); try again"
         ) from error
     except OSError as error:
-        if error.errno in _MAY_PASS:
+        # Of aiohttp's own errors those of a connection are OSErrors, and no ConnectionErrors.
+        if error.errno in _MAY_PASS or _library(error) == "aiohttp":
             raise StoreUnavailableError(f"cannot {verb} {uri}: {error}; try again") from error
         raise StoreError(f"cannot {verb} {uri}: {error}; check path, rights and space") from error
     except Exception as error:
         # Cloud libraries have exception trees of their own, which fsspec does not unify.
-        if type(error).__module__.partition(".")[0] in {"builtins", "otce"}:
+        if _library(error) in {"builtins", "otce"}:
             raise
-        if _is_refusal(error):
-            raise StoreError(
-                f"cannot {verb} {uri}: refused ({error}); check the credentials and their rights"
-            ) from error
-        raise StoreUnavailableError(
-            f"cannot {verb} {uri}: {error}; check the endpoint and credentials, then try again"
-        ) from error
+        raise _of_a_cloud(verb, uri, error) from error
+
+
+def _of_a_cloud(verb: str, uri: str, error: Exception) -> StoreError:
+    if _status(error) == HTTPStatus.NOT_FOUND:
+        return StoreError(_absent(verb, uri))
+    if _is_refusal(error):
+        return StoreError(
+            f"cannot {verb} {uri}: refused ({error}); check the credentials and their rights"
+        )
+    return StoreUnavailableError(
+        f"cannot {verb} {uri}: {error}; check the endpoint and credentials, then try again"
+    )
+
+
+def _absent(verb: str, uri: str) -> str:
+    return f"cannot {verb} {uri}: no such object; check the path"
+
+
+def _library(error: Exception) -> str:
+    return type(error).__module__.partition(".")[0]
+
+
+def _status(error: Exception) -> int | None:
+    status = getattr(error, "status_code", None) or getattr(error, "code", None)
+    return status if isinstance(status, int) else None
 
 
 def _is_refusal(error: Exception) -> bool:
     """Whether a cloud library's own error says that trying again is of no use."""
     if "Credential" in type(error).__name__:
         return True
-    status = getattr(error, "status_code", None) or getattr(error, "code", None)
-    is_client_error = isinstance(status, int) and HTTPStatus(400) <= status < HTTPStatus(500)
+    status = _status(error)
+    is_client_error = status is not None and HTTPStatus(400) <= status < HTTPStatus(500)
     return is_client_error and status not in _BUSY

@@ -1,17 +1,21 @@
 """Fixtures that many folders share."""
 
 import os
-import socket
-import subprocess
 import sys
-import time
 import urllib.request
 import uuid
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from tests.emulators import (  # noqa: F401 - fixtures that `store_place` asks for
+    EMULATED,
+    azurite,
+    free_port,
+    gcs,
+    rclone,
+    served,
+)
 from tests.server import prefect_api, prefect_home  # noqa: F401 - fixtures of many folders
 
 # A busy machine is slow, which is no property of ours.
@@ -28,31 +32,27 @@ AWS = {
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
 }
 
+BUCKETS = ("s3", *(pytest.param(name, marks=pytest.mark.nightly) for name in EMULATED))
+"""Stores behind HTTP; only the first is asked by day."""
+
 
 @pytest.fixture(scope="session")
-def s3_server(tmp_path_factory):
-    """Endpoint of a real S3 server, a process of its own that workers reach too."""
-    log = tmp_path_factory.mktemp("s3") / "server.log"
-    port = free_port()
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with pytest.MonkeyPatch.context() as environment, log.open("wb") as output:
+def aws_keys():
+    with pytest.MonkeyPatch.context() as environment:
         for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
             environment.delenv(name, raising=False)
         for name, value in AWS.items():
             environment.setenv(name, value)
-        server = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            wait_until_it_answers(f"http://127.0.0.1:{port}/", server, log)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.kill()
-            server.wait()
+        yield AWS["AWS_ACCESS_KEY_ID"], AWS["AWS_SECRET_ACCESS_KEY"]
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory, aws_keys):
+    """Endpoint of a real S3 server, a process of its own that workers reach too."""
+    log, port = tmp_path_factory.mktemp("s3") / "server.log", free_port()
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with served(command, port, log):
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture
@@ -68,9 +68,12 @@ def new_bucket(s3_server):
     return name
 
 
-@pytest.fixture(params=["memory", "local", "s3"])
+@pytest.fixture(params=["memory", "local", *BUCKETS])
 def store_place(request, tmp_path):
-    """URI of an empty folder and the options to reach it; the same test on three stores."""
+    """URI of an empty folder and the options to reach it; the same test on all kinds of store."""
+    if request.param in EMULATED:
+        root, options = request.getfixturevalue(request.param)
+        return f"{root}/{uuid.uuid4().hex}/store", options
     if request.param == "memory":
         return f"memory://{uuid.uuid4().hex}/store", {}
     if request.param == "local":
@@ -87,22 +90,3 @@ def store_uri(store_place):
 @pytest.fixture
 def store_options(store_place):
     return store_place[1]
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_until_it_answers(url, server, log: Path, limit_s=60.0):
-    deadline_s = time.monotonic() + limit_s
-    while True:
-        try:
-            urllib.request.urlopen(url, timeout=2).close()
-        except OSError:
-            assert server.poll() is None, log.read_text()
-            assert time.monotonic() < deadline_s, log.read_text()
-            time.sleep(0.05)
-        else:
-            return

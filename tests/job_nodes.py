@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.conftest import free_port
+from tests.emulators import free_port
 
 REPO = Path(__file__).parent.parent
 _START_S = 240.0

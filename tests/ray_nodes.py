@@ -11,7 +11,7 @@ import time
 import uuid
 from pathlib import Path
 
-from tests.conftest import free_port
+from tests.emulators import free_port
 
 ROOT = Path(__file__).parents[1]
 STARTED = "Ray runtime started"

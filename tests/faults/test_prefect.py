@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.conftest import free_port, wait_until_it_answers
+from tests.emulators import free_port, wait_until_it_answers
 from tests.kills import PAIRS, assert_nothing_lives, slow_zoo, stored, tables, wait_until
 from tests.zoo import Command, otce
 

@@ -1,5 +1,6 @@
 """Exit codes, frozen options, and a command that starts light."""
 
+import json
 import re
 import subprocess
 import sys
@@ -9,6 +10,8 @@ import pytest
 
 from flows.cli import guarded
 from otce.errors import ClusterError, ConfigError, DataError, ModelError, StoreError
+from otce.files import read_bytes
+from tests.conftest import BUCKETS
 from tests.zoo import otce, write_zoo, zoo_config
 
 HEAVY = {"torch", "ot", "ray", "prefect", "matplotlib", "pyarrow", "torchvision"}
@@ -106,25 +109,23 @@ def test_a_prefect_server_that_does_not_answer_is_named(tmp_path):
     assert "no Prefect server answers at http://127.0.0.1:1/api" in output
 
 
+@pytest.mark.parametrize("store_place", BUCKETS, indirect=True)
 def test_a_run_to_a_bucket_leaves_the_same_tables_there(
-    tmp_path, s3_server, s3_bucket, prefect_api
+    tmp_path, store_uri, store_options, prefect_api
 ):
     """Real HTTP and signatures; the credentials come from the SDK's own variables."""
-    import s3fs  # noqa: PLC0415
-
     path = write_zoo(tmp_path, zoo_config(models=2, targets=1))
     options = [
-        f"execution.store=s3://{s3_bucket}/zoo",
-        f"execution.storage_options={{s3: {{endpoint_url: '{s3_server}'}}}}",
+        f"execution.store={store_uri}",
+        f"execution.storage_options={json.dumps(store_options)}",
     ]
     arguments = [word for option in options for word in ("--set", option)]
     code, output = otce("run", path, *arguments, log=tmp_path / "log", env=prefect_api)
     assert code == 0, output
     local = otce("run", path, log=tmp_path / "log", env=prefect_api)
     assert local[0] == 0, local[1]
-    bucket = s3fs.S3FileSystem(endpoint_url=s3_server, use_listings_cache=False)
     for name in ("scores", "summary", "joints", "failures"):
-        there = bucket.cat_file(f"{s3_bucket}/zoo/runs/test/{name}.parquet")
+        there = read_bytes(f"{store_uri}/runs/test/{name}.parquet", store_options)
         assert there == (tmp_path / f"store/runs/test/{name}.parquet").read_bytes()
     assert pq.read_table(tmp_path / "store/runs/test/summary.parquet").num_rows == 2
     code, output = otce("run", path, *arguments, log=tmp_path / "log", env=prefect_api)

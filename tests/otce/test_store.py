@@ -4,7 +4,6 @@ import os
 import pickle
 import subprocess
 import sys
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -49,13 +48,11 @@ def store(store_uri, store_options):
 
 def put_behind_its_back(uri, options, data):
     """Put an object as another machine would, past every cache of this process."""
-    if uri.startswith("s3://"):
-        address = f"{options['s3']['endpoint_url']}/{uri.removeprefix('s3://')}"
-        kind = {"Content-Type": "application/octet-stream"}
-        request = urllib.request.Request(address, data, kind, method="PUT")
-        urllib.request.urlopen(request, timeout=30).close()
-    elif uri.startswith("memory://"):
-        fsspec.filesystem("memory").pipe_file(uri, data)
+    protocol, is_remote, _ = uri.partition("://")
+    if is_remote:
+        given = {**options.get(protocol, {}), "skip_instance_cache": True}
+        opened, path = fsspec.core.url_to_fs(uri, **given)
+        opened.pipe_file(path, data)
     else:
         Path(uri).parent.mkdir(parents=True, exist_ok=True)
         Path(uri).write_bytes(data)
@@ -82,11 +79,26 @@ def test_what_was_never_put_is_absent(store):
         store.get_table("scores/b.bin", SCHEMA)
 
 
+def test_a_folder_is_no_object_and_an_object_no_folder(store, store_uri, store_options):
+    store.put("scores/a.bin", b"a")
+    with pytest.raises(StoreError, match="scores"):
+        read_bytes(f"{store_uri}/scores", store_options, most_bytes=1 << 20)
+    assert store.names("scores/a.bin") == []
+
+
 def test_an_object_put_twice_is_there_once_as_put_last(store):
     for data in (b"old", b"same", b"same"):
         store.put("a/b", data)
     assert store.get("a/b") == b"same"
     assert store.names("a") == ["b"]
+
+
+def test_what_is_set_aside_is_there_under_another_name(store):
+    store.put("scores/a", b"damaged")
+    store.put("scores/b", b"whole")
+    assert store.set_aside("scores/a") == "scores/a.corrupt"
+    assert store.names("scores") == ["a.corrupt", "b"]
+    assert store.get("scores/a.corrupt") == b"damaged"
 
 
 def test_a_reader_beside_writers_never_sees_a_part(store):

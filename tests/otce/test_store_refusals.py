@@ -5,14 +5,16 @@ import errno
 import os
 import sys
 
+import aiohttp
 import pytest
 from botocore.exceptions import NoCredentialsError
+from fsspec.registry import _registry as fsspec_imported
 
 from otce.errors import StoreError, StoreUnavailableError
 from otce.files import absolute_uri, filesystem, join
 from otce.storage_errors import explained
 from otce.store import Store
-from tests.conftest import free_port
+from tests.emulators import AZURITE_ACCOUNT, AZURITE_LOGIN, EMULATED, free_port
 
 
 class CloudError(Exception):
@@ -44,6 +46,28 @@ def test_the_probe_refuses_a_bucket_that_does_not_exist(s3_server):
         store.probe()
 
 
+@pytest.mark.nightly
+@pytest.mark.parametrize("kind", EMULATED)
+def test_the_probe_refuses_a_bucket_that_does_not_exist_at_any_cloud(request, kind):
+    root, options = request.getfixturevalue(kind)
+    absent = f"{root}-that-is-not/store"
+    with pytest.raises(StoreError, match=rf"{absent}/probe-.*no such object; check the path$"):
+        Store(absent, options).probe()
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(("kind", "protocol"), [("azurite", "az"), ("gcs", "gs")])
+def test_a_cloud_that_does_not_answer_may_answer_later(request, kind, protocol):
+    root, options = request.getfixturevalue(kind)
+    address = f"http://127.0.0.1:{free_port()}"
+    silent = {
+        "az": {"connection_string": f"{AZURITE_LOGIN};BlobEndpoint={address}/{AZURITE_ACCOUNT}"},
+        "gs": {**options.get("gs", {}), "endpoint_url": address},
+    }
+    with pytest.raises(StoreUnavailableError, match="try again"):
+        Store(root, {protocol: silent[protocol]}).get("a")
+
+
 def test_a_server_that_does_not_answer_may_answer_later():
     options = {
         "endpoint_url": f"http://127.0.0.1:{free_port()}",
@@ -62,6 +86,7 @@ def test_a_server_that_does_not_answer_may_answer_later():
         OSError(getattr(errno, "EREMOTEIO", errno.EAGAIN), "InternalError"),
         ConnectionResetError("reset"),
         TimeoutError("late"),
+        aiohttp.ClientOSError(errno.ECONNREFUSED, "refused"),
     ],
 )
 def test_what_may_pass_is_transient(error):
@@ -78,9 +103,16 @@ def test_what_stays_is_not_transient(error):
     assert not caught.value.transient
 
 
-@pytest.mark.parametrize("error", [NoCredentialsError(), CloudError(403), CloudError(404)])
+@pytest.mark.parametrize("error", [NoCredentialsError(), CloudError(401), CloudError(403)])
 def test_a_refusal_in_a_cloud_library_s_own_words_is_not_transient(error):
     with pytest.raises(StoreError, match=r"cannot read s3://a/b: refused.*credentials") as caught:
+        raise_explained(error)
+    assert not caught.value.transient
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError("no"), CloudError(404)])
+def test_what_is_absent_is_told_in_the_same_words(error):
+    with pytest.raises(StoreError, match=r"s3://a/b: no such object; check the path$") as caught:
         raise_explained(error)
     assert not caught.value.transient
 
@@ -171,6 +203,8 @@ def test_an_unknown_protocol_is_told():
 )
 def test_a_missing_extra_is_told_with_how_to_install_it(monkeypatch, uri, package, extra):
     monkeypatch.setitem(sys.modules, package, None)
+    # fsspec keeps what an earlier test imported.
+    monkeypatch.delitem(fsspec_imported, uri.partition("://")[0], raising=False)
     with pytest.raises(StoreError, match=rf"{uri}/a: .*pip install 'otce\[{extra}\]'"):
         Store(uri).get("a")
 

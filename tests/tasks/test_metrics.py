@@ -18,7 +18,7 @@ from tasks.ray_calls import callers_leave_first
 from tasks.retry import Window
 from tasks.slots import Slots
 from tasks.timings import Spent, Timings
-from tests.conftest import free_port
+from tests.emulators import free_port
 from tests.tasks.test_extract import REPETITIONS, take
 from tests.zoo import write_zoo, zoo_config
 
