@@ -71,7 +71,9 @@ def _pair(path: Path, target: str) -> tuple[list[Row], list[Row]]:
         for metric, values in _scores(path, few).items()
     ]
     as_is = as_it_is(_model(path, "logits"), CLASS_MAP, _images(held_back), len(CLASSES))
-    truths = [ids | {"kind": "zero_shot", "shots": 0, "value": as_is.confusion.mean_iou}]
+    truths = [
+        ids | {"kind": "zero_shot", "shots": 0, "seed": None, "value": as_is.confusion.mean_iou}
+    ]
     for seed in SEEDS:
         made = transferred(
             _model(path, "head"),

@@ -12,7 +12,7 @@ from otce.metric_recipe import metric_recipe
 from otce.model_config import Preprocessing
 from otce.recipe import Metric
 
-SCORE_VERSION: Final = 2
+SCORE_VERSION: Final = 3
 """Raised whenever the score of equal pixels changes."""
 METRICS_VERSION: Final = 1
 """Raised whenever another score than `otce` changes for equal pixels."""

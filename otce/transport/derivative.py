@@ -101,7 +101,7 @@ def solve_adjoint(
     column_MQ = column_MQ * (b_M1 / b_M[:, None])
     residual_MQ = classes.solvable(column_MQ - b_M1 * mu_MQ - back_MP[:, :-1], b_M1)
     way_MQ = corrected_MQ = classes.corrected(residual_MQ, b_M1)
-    none_NQ, moves = torch.zeros_like(row_NQ), []
+    none_NQ, moves, is_near = torch.zeros_like(row_NQ), [], False
     for _ in range(_MOST_STEPS):
         there_NQ, back_MQ = reflect(way_MQ, none_NQ)
         curved_MQ = b_M1 * way_MQ + back_MQ
@@ -109,7 +109,9 @@ def solve_adjoint(
         step_Q = torch.where(slope_Q > 0, height_Q / slope_Q, 0.0)
         mu_MQ, ahead_NQ = mu_MQ + step_Q * way_MQ, ahead_NQ + step_Q * there_NQ
         moves.append(_spread(step_Q * way_MQ, b_M1))
-        if bool((_left(moves) <= _ERROR * _spread(mu_MQ, b_M1)).all()):
+        # A step may be short by chance: the guess has to hold twice.
+        was_near, is_near = is_near, bool((_left(moves) <= _ERROR * _spread(mu_MQ, b_M1)).all())
+        if was_near and is_near:
             break
         residual_MQ = classes.solvable(residual_MQ - step_Q * curved_MQ, b_M1)
         corrected_MQ = classes.corrected(residual_MQ, b_M1)

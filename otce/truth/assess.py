@@ -21,7 +21,10 @@ _Values = dict[tuple[str, str], float]
 
 
 def assess(
-    summary: pa.Table, truth: Sequence[Measured], baselines: Iterable[Baseline] = ()
+    summary: pa.Table,
+    truth: Sequence[Measured],
+    baselines: Iterable[Baseline] = (),
+    reference: str = _REFERENCE,
 ) -> pa.Table:
     """Say how well every metric of a run predicted what was measured.
 
@@ -29,6 +32,7 @@ def assess(
         summary: of the run, `otce.tables.SUMMARY`.
         truth: what was measured; what the run did not score is passed over.
         baselines: what else is to be judged.
+        reference: the metric that others are compared with, and whose pairs count.
 
     Returns:
         `otce.truth.tables.AGREEMENT`. Beside the metrics and the baselines there are the ranking
@@ -38,8 +42,8 @@ def assess(
     Raises:
         DataError: run and truth have no target with three models in common.
     """
-    metrics, stderrs = _of_run(summary.to_pylist())
-    scored = set(metrics[_REFERENCE])
+    metrics, stderrs = _of_run(summary.to_pylist(), reference)
+    scored = set(metrics[reference])
     kept = [one for one in truth if (one.model, one.target) in scored]
     by_truth: dict[str, list[Measured]] = {}
     for one in kept:
@@ -56,7 +60,7 @@ def assess(
         if cells:
             cells = with_learned(cells, [*metrics, *extra])
             cells = with_static(cells, _models(measured))
-            rows += [row | {"truth": name} for row in judge(cells, _REFERENCE)]
+            rows += [row | {"truth": name} for row in judge(cells, reference)]
     if not rows:
         known = ", ".join(sorted({target for _, target in scored}))
         raise DataError(
@@ -66,8 +70,10 @@ def assess(
     return tables.table(rows, AGREEMENT)
 
 
-def _of_run(rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, _Values], dict[str, _Values]]:
-    values: dict[str, _Values] = {_REFERENCE: {}}
+def _of_run(
+    rows: Sequence[Mapping[str, Any]], reference: str
+) -> tuple[dict[str, _Values], dict[str, _Values]]:
+    values: dict[str, _Values] = {reference: {}}
     stderrs: dict[str, _Values] = {}
     for row in rows:
         if row["degenerate"] == "none":

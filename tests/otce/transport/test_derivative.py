@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from otce.transport import balanced, semi_relaxed
@@ -33,6 +33,7 @@ def centred(gradient, weight):
 
 @EXAMPLES
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(2, 20), m=st.integers(2, 20))
+@example(seed=140, n=3, m=19)  # its first step is short by chance and ended the solution
 def test_gradients_are_those_of_a_dense_solution(seed, n, m):
     generator = np.random.default_rng(seed)
     labels = generator.permutation(np.arange(m) % 3)
