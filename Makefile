@@ -40,7 +40,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/growth.py drift
 	$(BIN)/python benchmarks/growth.py threads
 	$(BIN)/python benchmarks/growth.py relaxed
-	$(BIN)/python benchmarks/coverage.py images --plot docs/coverage.png
+	$(BIN)/python benchmarks/coverage.py images --repeats 240 --plot docs/coverage.png
 	$(BIN)/python benchmarks/coverage.py pixels
 	$(BIN)/python benchmarks/signatures.py
 	$(BIN)/python benchmarks/images_per_second.py
@@ -50,6 +50,8 @@ bench: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/all_pixels.py
 	$(BIN)/python benchmarks/race.py
 	$(BIN)/python benchmarks/race.py --models 500 --simulate
+	$(BIN)/python benchmarks/study.py
+	$(BIN)/python benchmarks/evidence.py
 	$(BIN)/python benchmarks/cluster.py workers
 	$(BIN)/python benchmarks/cluster.py zoo
 
