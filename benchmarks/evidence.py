@@ -29,6 +29,7 @@ SHOWN: Final = (
     "regret_at_3",
     "best_in_top_3",
 )
+_CORES: Final = 2
 _MAIN: Final = ("train sources", "transfer", "fine-tune of 5 steps", "score", "score and transfer")
 """Steps of the study itself, without its variations."""
 Row = dict[str, Any]
@@ -198,12 +199,11 @@ def costs() -> Row:
         for row in read(f"{study}-costs"):
             trained.setdefault(row["kind"], []).append(row["cpu_s"])
         pairs = len(trained["zero_shot"])
-        scored_s = sum(row["worker_s"] for row in read(f"{study}-timings")) / pairs
         found[study] = {
             "pairs": pairs,
-            "scored_s": scored_s,
+            "all_s": _CORES * seconds[f"{study}: score"] / pairs,
+            "otce_s": _CORES * seconds[f"{study}: N 1000"] / pairs,
             "each_s": {kind: float(np.mean(values)) for kind, values in trained.items()},
-            "pair_s": sum(map(sum, trained.values())) / pairs,
         }
     return found
 

@@ -140,10 +140,6 @@ def keep(run: RunConfig, name: str, store: Path) -> None:
     costs = pq.read_table(folder / "truth_timings.parquet", columns=[*_TRUTH[:5], "cpu_s"])
     write(f"{name}-truth", truth)
     write(f"{name}-costs", costs)
-    timings = pq.read_table(folder / "timings.parquet")
-    # A run that found everything in the store says nothing of what it cost.
-    if timings.num_rows:
-        write(f"{name}-timings", timings)
     short = store / f"runs/short-{name}/truth.parquet"
     write(f"{name}-baselines", pa.Table.from_pylist(baselines(run, short)))
     write(f"{name}-domains", pa.Table.from_pylist(class_shares(run)))
