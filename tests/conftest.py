@@ -1,6 +1,7 @@
 """Fixtures that many folders share."""
 
 import os
+import signal
 import sys
 import urllib.request
 import uuid
@@ -21,6 +22,10 @@ from tests.server import prefect_api, prefect_home  # noqa: F401 - fixtures of m
 # A busy machine is slow, which is no property of ours.
 settings.register_profile("otce", deadline=None)
 settings.load_profile("otce")
+
+# A shell starts what runs in the background deaf to Ctrl-C, and a run of a test would be so too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Dummies, and nothing of the machine's own: a test can reach its own server only.
 AWS = {
