@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import fmean
-from typing import Any, Literal
+from typing import Any
 
 import cyclopts
 import numpy as np
@@ -29,6 +29,7 @@ from rich.table import Table
 
 from otce import score_pixels
 from otce.racing import Phase, Rules, Verdict, race, round_ends
+from otce.recipe import ClassWeights, Relaxation
 from otce.sampling import FEWEST_IMAGES, digest_over_images, draw_images, draw_ranks
 
 CLASSES, DIM = 5, 6
@@ -127,7 +128,7 @@ def images(count: int, generator: np.random.Generator) -> Images:
     )
 
 
-def zoo(n_models: int, seed: int, plan: Plan, relaxation: Literal["none", "source"]) -> Zoo:
+def zoo(n_models: int, seed: int, plan: Plan, relaxation: Relaxation, weights: ClassWeights) -> Zoo:
     """Draw images and models, and score every repetition of every model."""
     generator = np.random.default_rng(seed)
     target = images(TARGET_IMAGES, generator)
@@ -154,6 +155,7 @@ def zoo(n_models: int, seed: int, plan: Plan, relaxation: Literal["none", "sourc
                 features(target, places[0], moved),
                 target.labels[places[0]],
                 relaxation=relaxation,
+                class_weights=weights,
             ).otce
             for places in drawn
         ]
@@ -256,7 +258,8 @@ def main(
     images: float = 0.05,
     pixels: float = 0.2,
     n_pixels: int = 400,
-    relaxation: Literal["none", "source"] = "source",
+    relaxation: Relaxation = "source",
+    class_weights: ClassWeights = "uniform",
 ) -> None:
     """Race and print.
 
@@ -269,14 +272,15 @@ def main(
         pixels: share of N that a heat draws.
         n_pixels: N.
         relaxation: of the coupling; `source` is fast, `none` the paper's.
+        class_weights: of the coupling; `balanced` is the default preset's.
     """
     torch.set_num_threads(1)
     plan = Plan(images=images, pixels=pixels, n_pixels=n_pixels)
     if simulate:
-        base = [zoo(50, seed, plan, relaxation) for seed in range(computed)]
+        base = [zoo(50, seed, plan, relaxation, class_weights) for seed in range(computed)]
         zoos = [simulated(base, models, seed) for seed in range(seeds)]
     else:
-        zoos = [zoo(models, seed, plan, relaxation) for seed in range(seeds)]
+        zoos = [zoo(models, seed, plan, relaxation, class_weights) for seed in range(seeds)]
     table = Table("race", "top 3 as in full run", "of the true top 3 (full run)")
     for name in ("transport work, mean (most)", "forward passes, mean", "finalists", "finish"):
         table.add_column(name)
