@@ -10,14 +10,13 @@ Every number on the page is read from a table; the sentences around them are in 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import cyclopts
 import jinja2
 import numpy as np
-import pyarrow.parquet as pq
 from evidence_figures import scatter, whiskers
-from evidence_tables import HERE, STUDIES, judge_all
+from evidence_tables import HERE, STUDIES, Row, judge_all, read
 
 PAGE: Final = HERE.with_suffix(".md")
 SHOWN: Final = (
@@ -32,7 +31,6 @@ SHOWN: Final = (
 _CORES: Final = 2
 _MAIN: Final = ("train sources", "transfer", "fine-tune of 5 steps", "score", "score and transfer")
 """Steps of the study itself, without its variations."""
-Row = dict[str, Any]
 
 
 def main(*, written: bool = False) -> None:
@@ -43,8 +41,8 @@ def main(*, written: bool = False) -> None:
     """
     if not written:
         judge_all()
-    scatter(HERE)
-    whiskers(HERE / "agreement.svg", read("agreement"))
+    scatter()
+    whiskers()
     PAGE.write_text(page())
 
 
@@ -92,7 +90,7 @@ class Agreed:
     def predictors(self, group: str, truth: str) -> list[str]:
         """Name what was judged, the best first."""
         found = {p for g, t, p, *_ in self._rows if (g, t) == (group, truth)}
-        return sorted(found, key=lambda p: -(self.row(group, truth, p)["value"] or -2))
+        return sorted(found, key=lambda p: (-(self.row(group, truth, p)["value"] or -2), p))
 
     def ceiling(self, group: str, truth: str) -> float:
         """Average over targets what one training seed says of the other."""
@@ -206,12 +204,6 @@ def costs() -> Row:
             "each_s": {kind: float(np.mean(values)) for kind, values in trained.items()},
         }
     return found
-
-
-def read(name: str) -> list[Row]:
-    """Read one of the tables."""
-    rows: list[Row] = pq.read_table(HERE / f"{name}.parquet").to_pylist()
-    return rows
 
 
 if __name__ == "__main__":

@@ -1,36 +1,27 @@
 """The figures of docs/evidence.md."""
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import pyarrow.parquet as pq
+from evidence_tables import HERE, STUDIES, read
 from matplotlib.figure import Figure
 
 from otce.svg import ACCENT, ALARM, GRID, INK, MUTED, drawing
 
 _COLOURS: Final = {"depthwise": ACCENT, "unet": ALARM, "pyramid": MUTED}
-_STUDIES: Final = ("camvid", "retina")
-Row = dict[str, Any]
 
 
-def scatter(folder: Path, metrics: Sequence[str] = ("otce", "otce_robust")) -> None:
-    """Draw scores against measured transfer, one panel a target.
-
-    Args:
-        folder: with the tables; the figures go there, `scatter-<metric>.svg`.
-        metrics: which scores.
-    """
-    scores = [r for name in _STUDIES for r in _read(folder, f"{name}-scores")]
+def scatter() -> None:
+    """Draw two scores against measured transfer, one panel a target: `scatter-<metric>.svg`."""
+    scores = [r for name in STUDIES for r in read(f"{name}-scores")]
     values: dict[tuple[str, str], list[float]] = {}
-    for name in _STUDIES:
-        for row in _read(folder, f"{name}-truth"):
+    for name in STUDIES:
+        for row in read(f"{name}-truth"):
             if row["kind"] == "fine_tune":
                 pair = row["source_model"], row["target_dataset"]
                 values.setdefault(pair, []).append(100 * row["value"])
     targets = list(dict.fromkeys(target for _, target in values))
-    for metric in metrics:
+    for metric in ("otce", "otce_robust"):
         of = {(r["source_model"], r["target_dataset"]): r for r in scores if r["metric"] == metric}
         with drawing(f"scatter-{metric}"):
             figure = Figure(figsize=(11, 7.5), layout="constrained")
@@ -56,20 +47,15 @@ def scatter(folder: Path, metrics: Sequence[str] = ("otce", "otce_robust")) -> N
                 axes.grid(color=GRID, linewidth=0.7)
             figure.supxlabel(f"{metric}, higher is better (bars: two standard errors)", fontsize=11)
             figure.supylabel("mIoU after fine-tuning, percent (bars: both seeds)", fontsize=11)
-            figure.savefig(folder / f"scatter-{metric}.svg", metadata={"Date": None})
+            figure.savefig(HERE / f"scatter-{metric}.svg", metadata={"Date": None})
 
 
-def whiskers(path: Path, agreement: Sequence[Row], group: str = "camvid and retina") -> None:
-    """Draw the weighted tau of every predictor with its interval, one panel a kind of transfer.
-
-    Args:
-        path: where to.
-        agreement: judged scores.
-        group: which targets.
-    """
+def whiskers() -> None:
+    """Draw the weighted tau of every predictor, one panel a kind of transfer: `agreement.svg`."""
+    group = " and ".join(STUDIES)
     rows = [
         r
-        for r in agreement
+        for r in read("agreement")
         if r["group"] == group and r["measure"] == "weighted_tau" and r["target_dataset"] is None
     ]
     kinds = [
@@ -77,7 +63,7 @@ def whiskers(path: Path, agreement: Sequence[Row], group: str = "camvid and reti
     ]
     names = sorted(
         {r["predictor"] for r in rows},
-        key=lambda name: np.mean([r["value"] for r in rows if r["predictor"] == name]),
+        key=lambda name: (np.mean([r["value"] for r in rows if r["predictor"] == name]), name),
     )
     with drawing("agreement"):
         figure = Figure(figsize=(11, 0.27 * len(names) + 1), layout="constrained")
@@ -94,9 +80,4 @@ def whiskers(path: Path, agreement: Sequence[Row], group: str = "camvid and reti
         figure.supxlabel(
             "weighted tau with measured transfer, mean over targets, 95 %", fontsize=11
         )
-        figure.savefig(path, metadata={"Date": None})
-
-
-def _read(folder: Path, name: str) -> list[Row]:
-    rows: list[Row] = pq.read_table(folder / f"{name}.parquet").to_pylist()
-    return rows
+        figure.savefig(HERE / "agreement.svg", metadata={"Date": None})

@@ -32,7 +32,7 @@ def judge_all() -> None:
             found = assess(table(scores), measured, others)
             rows += [row | {"group": " and ".join(group)} for row in found.to_pylist()]
             print(f"judged {truth} of {' and '.join(group)}", flush=True)
-    pretrained = _read("espnetv2-scores")
+    pretrained = read("espnetv2-scores")
     for measured in _by_truth(read_truth(str(HERE / "espnetv2-truth.parquet"))).values():
         found = assess(table(pretrained), measured, reference="leep")
         rows += [row | {"group": "espnetv2"} for row in found.to_pylist()]
@@ -48,7 +48,7 @@ def judge_all() -> None:
 
 def scores_of(group: Iterable[str]) -> list[Row]:
     """Read the rows of summaries."""
-    return [row for name in group for row in _read(f"{name}-scores")]
+    return [row for name in group for row in read(f"{name}-scores")]
 
 
 def truths_of(group: Iterable[str]) -> dict[str, list[Measured]]:
@@ -107,10 +107,10 @@ def variations() -> list[Row]:
             row
             | {"metric": f"{row['ablation']}: {row['setting']}"}
             | {"stderr": 0.0, "total_stderr": None}
-            for row in _read(f"{name}-ablations")
+            for row in read(f"{name}-ablations")
         ]
         draws: dict[tuple[str, str], list[float]] = {}
-        for row in sorted(_read(f"{name}-draws"), key=lambda row: row["repetition"]):
+        for row in sorted(read(f"{name}-draws"), key=lambda row: row["repetition"]):
             draws.setdefault((row["source_model"], row["target_dataset"]), []).append(row["value"])
         rows += [
             {"source_model": model, "target_dataset": target, "metric": metric}
@@ -129,12 +129,12 @@ def table(rows: Iterable[Row]) -> pa.Table:
     return pa.Table.from_pylist(known)
 
 
-def _read(name: str) -> list[Row]:
+def read(name: str) -> list[Row]:
+    """Read one of the tables."""
     rows: list[Row] = pq.read_table(HERE / f"{name}.parquet").to_pylist()
     return rows
 
 
 def write(name: str, rows: Sequence[Row]) -> None:
-    """Write a table."""
-    found = pa.Table.from_pylist(list(rows))
-    pq.write_table(found, HERE / f"{name}.parquet", compression="zstd")
+    """Write a table; every row has the columns of the first."""
+    pq.write_table(pa.Table.from_pylist(list(rows)), HERE / f"{name}.parquet", compression="zstd")

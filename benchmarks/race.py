@@ -18,11 +18,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import fmean
-from typing import Any
+from typing import Annotated, Any
 
 import cyclopts
 import numpy as np
 import torch
+from cyclopts import Parameter
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
@@ -50,6 +51,7 @@ class Plan:
         survivors: fewest models that heats spare.
         top_k: how many models are wanted.
         error: largest chance of losing one of them.
+        relaxation, class_weights: of the coupling.
     """
 
     heats: tuple[int, ...] = (4, 4)
@@ -59,6 +61,8 @@ class Plan:
     survivors: int = 6
     top_k: int = 3
     error: float = 0.05
+    relaxation: Relaxation = "source"
+    class_weights: ClassWeights = "uniform"
 
     @property
     def phases(self) -> list[Phase]:
@@ -128,7 +132,7 @@ def images(count: int, generator: np.random.Generator) -> Images:
     )
 
 
-def zoo(n_models: int, seed: int, plan: Plan, relaxation: Relaxation, weights: ClassWeights) -> Zoo:
+def zoo(n_models: int, seed: int, plan: Plan) -> Zoo:
     """Draw images and models, and score every repetition of every model."""
     generator = np.random.default_rng(seed)
     target = images(TARGET_IMAGES, generator)
@@ -154,8 +158,8 @@ def zoo(n_models: int, seed: int, plan: Plan, relaxation: Relaxation, weights: C
                 source.labels[places[1 + model % SOURCES]],
                 features(target, places[0], moved),
                 target.labels[places[0]],
-                relaxation=relaxation,
-                class_weights=weights,
+                relaxation=plan.relaxation,
+                class_weights=plan.class_weights,
             ).otce
             for places in drawn
         ]
@@ -255,11 +259,7 @@ def main(
     seeds: int = 100,
     simulate: bool = False,
     computed: int = 20,
-    images: float = 0.05,
-    pixels: float = 0.2,
-    n_pixels: int = 400,
-    relaxation: Relaxation = "source",
-    class_weights: ClassWeights = "uniform",
+    plan: Annotated[Plan, Parameter(name="*")] = Plan(),
 ) -> None:
     """Race and print.
 
@@ -268,19 +268,14 @@ def main(
         seeds: how many zoos.
         simulate: draw scores instead of computing them.
         computed: zoos of 50 whose models are drawn from then.
-        images: share of the images that a heat sees.
-        pixels: share of N that a heat draws.
-        n_pixels: N.
-        relaxation: of the coupling; `source` is fast, `none` the paper's.
-        class_weights: of the coupling; `balanced` is the default preset's.
+        plan: settings of the race, of whose couplings `source` is fast and `none` the paper's.
     """
     torch.set_num_threads(1)
-    plan = Plan(images=images, pixels=pixels, n_pixels=n_pixels)
     if simulate:
-        base = [zoo(50, seed, plan, relaxation, class_weights) for seed in range(computed)]
+        base = [zoo(50, seed, plan) for seed in range(computed)]
         zoos = [simulated(base, models, seed) for seed in range(seeds)]
     else:
-        zoos = [zoo(models, seed, plan, relaxation, class_weights) for seed in range(seeds)]
+        zoos = [zoo(models, seed, plan) for seed in range(seeds)]
     table = Table("race", "top 3 as in full run", "of the true top 3 (full run)")
     for name in ("transport work, mean (most)", "forward passes, mean", "finalists", "finish"):
         table.add_column(name)

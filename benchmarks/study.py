@@ -4,7 +4,7 @@
 
 Every step goes on where an earlier start was stopped: weights that lie there, scores and transfers
 that the store holds are not made again. Seconds are those of the first start of each step;
-`--fresh` empties the folder first, and is how the committed tables were made.
+`--fresh` empties the folder first.
 """
 
 import json
@@ -14,12 +14,11 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import cyclopts
-import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from evidence_tables import HERE, STUDIES, Row, write
 from pretrained import pretrained
 from sampled_labels import sampled
 from study_baselines import baselines, class_shares
@@ -30,8 +29,6 @@ from otce.datasets.expand import expanded
 
 OTCE: Final = str(Path(sys.executable).with_name("otce"))
 ROOT: Final = Path(__file__).parents[1]
-STUDIES: Final = ("camvid", "retina")
-HERE: Final = ROOT / "docs/evidence"
 FOLDER: Final = Path("~/.cache/otce/study").expanduser()
 """Weights, as the configurations say, and the store."""
 _COLUMNS: Final = (
@@ -47,6 +44,7 @@ _TRUTH: Final = (
     *("source_model", "target_dataset", "kind", "shots", "seed"),
     *("value", "pixel_accuracy", "learning_rate", "source_dataset"),
 )
+_COSTS: Final = (*_TRUTH[:5], "cpu_s")
 ABLATIONS: Final[dict[str, dict[str, str]]] = {
     "tap": {"logits": "tap=logits"},
     "feature scaling": {
@@ -98,7 +96,7 @@ def main(*, fresh: bool = False) -> None:
         vary(run, name, config, to, store, clock)
     started_s = time.monotonic()
     for part, rows in zip(("scores", "truth"), pretrained(), strict=True):
-        write(f"espnetv2-{part}", pa.Table.from_pylist(rows))
+        write(f"espnetv2-{part}", rows)
     clock.note("espnetv2: score and transfer", time.monotonic() - started_s)
 
 
@@ -133,23 +131,27 @@ def is_there(weights: str | None) -> bool:
 def keep(run: RunConfig, name: str, store: Path) -> None:
     """Copy what the page needs of a run's tables."""
     folder = store / "runs" / run.run_id
-    write(f"{name}-scores", pq.read_table(folder / "summary.parquet", columns=list(_COLUMNS)))
-    draws = pq.read_table(folder / "scores.parquet", columns=list(_DRAWS))
-    write(f"{name}-draws", draws.filter(pc.field("metric") == "otce"))
-    truth = pq.read_table(folder / "truth.parquet", columns=list(_TRUTH))
-    costs = pq.read_table(folder / "truth_timings.parquet", columns=[*_TRUTH[:5], "cpu_s"])
-    write(f"{name}-truth", truth)
-    write(f"{name}-costs", costs)
+    write(f"{name}-scores", rows_of(folder / "summary.parquet", _COLUMNS))
+    draws = rows_of(folder / "scores.parquet", _DRAWS)
+    write(f"{name}-draws", [row for row in draws if row["metric"] == "otce"])
+    write(f"{name}-truth", rows_of(folder / "truth.parquet", _TRUTH))
+    write(f"{name}-costs", rows_of(folder / "truth_timings.parquet", _COSTS))
     short = store / f"runs/short-{name}/truth.parquet"
-    write(f"{name}-baselines", pa.Table.from_pylist(baselines(run, short)))
-    write(f"{name}-domains", pa.Table.from_pylist(class_shares(run)))
+    write(f"{name}-baselines", baselines(run, short))
+    write(f"{name}-domains", class_shares(run))
+
+
+def rows_of(path: Path, columns: Sequence[str]) -> list[Row]:
+    """Read some columns of a table of a run."""
+    rows: list[Row] = pq.read_table(path, columns=list(columns)).to_pylist()
+    return rows
 
 
 def vary(
     run: RunConfig, name: str, config: str, to: Sequence[str], store: Path, clock: Clock
 ) -> None:
     """Score the study by other recipes and keep the OTCE of each."""
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
 
     def scored(ablation: str, setting: str, config: str, changes: str = "") -> None:
         sets = [f"execution.run_id=vary-{name}", "metrics=[otce]", f"sampling.repetitions={K}"]
@@ -158,8 +160,8 @@ def vary(
             sets += each if change.startswith("tap=") else [change]
         step = f"{name}: {ablation} {setting}"
         clock.time(step, OTCE, "run", config, *to, *_set(sets))
-        summary = pq.read_table(store / f"runs/vary-{name}/summary.parquet", columns=list(_COLUMNS))
-        rows.extend(r | {"ablation": ablation, "setting": setting} for r in summary.to_pylist())
+        summary = rows_of(store / f"runs/vary-{name}/summary.parquet", _COLUMNS)
+        rows.extend(row | {"ablation": ablation, "setting": setting} for row in summary)
 
     for ablation, settings in ABLATIONS.items():
         for setting, changes in settings.items():
@@ -167,16 +169,11 @@ def vary(
     for sampling in ("balanced", "boundary"):
         copy = sampled(run, FOLDER / "sampling" / name / sampling, sampling)
         scored("sampling", sampling, str(copy))
-    write(f"{name}-ablations", pa.Table.from_pylist(rows))
+    write(f"{name}-ablations", rows)
 
 
 def _set(changes: Sequence[str]) -> list[str]:
     return [part for change in changes for part in ("--set", change)]
-
-
-def write(name: str, table: pa.Table) -> None:
-    """Write a small table."""
-    pq.write_table(table, HERE / f"{name}.parquet", compression="zstd")
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ def baselines(run: RunConfig, short_truth: Path) -> list[Row]:
     Returns:
         Rows of `baseline`, `model`, `target` (None: for all) and `value`.
     """
+    torch.set_num_threads(1)
     rows = []
     for id_, config in run.models.items():
         model = load_model(id_, config, python_path=run.execution.python_path)
@@ -76,6 +77,3 @@ def _counts(dataset: Dataset) -> np.ndarray[Any, np.dtype[np.float64]]:
         label = dataset.label(item)
         counts += np.bincount(label[label >= 0], minlength=len(counts))
     return counts
-
-
-torch.set_num_threads(2)

@@ -13,7 +13,7 @@ from otce.model_config import Preprocessing
 from otce.recipe import Metric
 
 SCORE_VERSION: Final = 3
-"""Raised whenever the score of equal pixels changes."""
+"""Raised whenever the score of equal pixels changes, or what its table says beside it."""
 METRICS_VERSION: Final = 1
 """Raised whenever another score than `otce` changes for equal pixels."""
 COUNT_VERSION: Final = 1

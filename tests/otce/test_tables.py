@@ -15,6 +15,7 @@ from otce import tables
 from otce.columns import SCHEMA_VERSION
 from otce.errors import StoreError
 from otce.store import Store, encode_table
+from tests.table_rows import LISTS, NO_CURVE, ROWS, SCORE
 
 SCHEMAS = {
     name: getattr(tables, name)
@@ -29,141 +30,6 @@ SCHEMAS = {
         "FAILURES",
         "RACE",
     )
-}
-SCORE = {
-    "pair_fingerprint": "0123456789abcdef0123456789abcdef",
-    "score_version": 1,
-    "metric": "otce",
-    "preset": "default",
-    "source_model": "unet/city, 50 %",
-    "source_dataset": "Zürich",
-    "target_dataset": "名前",
-    "tap": "head",
-    "model_digest": "a" * 64,
-    "source_digest": "b" * 64,
-    "target_digest": "c" * 64,
-    "repetition": 0,
-    "seed": 2**40,
-    "otce": -0.1 - 0.2,
-    "conditional_entropy": 0.1 + 0.2,
-    "target_entropy": 1.0986122886681098,
-    "normalized": 0.7,
-    "transport_cost": 5e-324,
-    "epsilon": 0.1,
-    "feature_scaling": "standardize",
-    "relaxation": "none",
-    "class_weights": "uniform",
-    "solver": "auto",
-    "marginal_error": 9.999e-4,
-    "n_iter": 2**31 - 1,
-    "converged": True,
-    "n_source_px": 10_000,
-    "n_target_px": 9_999,
-    "n_source_classes": 2,
-    "n_target_classes": 3,
-    "feature_dim": 64,
-    "degenerate": "none",
-    "curve_epsilon": [0.03, 0.1 * 3],
-    "curve_otce": [-1 / 3, -0.0],
-    "curve_failure": None,
-    "value": -0.1 - 0.2,
-}
-NO_CURVE = {"curve_epsilon": [], "curve_otce": [], "curve_failure": "not solved; é"}
-SUMMARY = {
-    **{name: SCORE[name] for name in tables.SUMMARY.names if name in SCORE},
-    "rank": 1,
-    "mean": -0.3,
-    "std": 0.01,
-    "stderr": 0.003,
-    "ci95_low": -0.31,
-    "ci95_high": -0.29,
-    "k_done": 10,
-    "max_marginal_error": 1e-4,
-    "tied_with": ["other", "third"],
-    "total_stderr": 0.02,
-    "total95_low": -0.34,
-    "total95_high": -0.26,
-    "n_source_images": 20,
-    "n_target_images": 4,
-    "p_beats_next": 0.8,
-    "rank_low": 1,
-    "rank_high": 3,
-    "p_best": 0.6,
-    "p_best_so_far": 0.6,
-}
-JOINT = {
-    **{name: SCORE[name] for name in tables.JOINTS.names if name in SCORE},
-    "source_class": 0,
-    "source_class_name": "road",
-    "target_class": 18,
-    "target_class_name": "vélo",
-    "probability": 1 / 3,
-    "metric": "otce",
-}
-RISK = {
-    **{name: SCORE[name] for name in ("pair_fingerprint", "source_model", "target_dataset")},
-    "cut": "class",
-    "key": 18,
-    "name": "vélo",
-    "share": 1 / 3,
-    "risk": 0.1 + 0.2,
-}
-FAILURE = {
-    "source_model": "m",
-    "target_dataset": "t",
-    "stage": "solve",
-    "repetition": 3,
-    "error_class": "TransportError",
-    "transient": False,
-    "attempts": 1,
-    "message": "two\nlines; 'quoted'",
-    "metric": None,
-}
-RACE = {
-    "target_dataset": "t",
-    "metric": "otce",
-    "round": 1,
-    "phase": "heats",
-    "source_model": "m",
-    "repetitions": 4,
-    "mean": -0.3,
-    "bound": -0.1 - 0.2,
-    "threshold": -0.25,
-    "decision": "leaves",
-    "reason": "cannot be among the best 3",
-    "work": 4 * 0.2**2,
-}
-SAMPLE = {
-    "dataset_digest": "d" * 64,
-    "repetition": 1,
-    "item": 0,
-    "item_id": "a/b_0001",
-    "y_px": 1,
-    "x_px": 2,
-    "label": 7,
-    "boundary": True,
-}
-COUNT = {"dataset_digest": "d" * 64, "item": 0, "item_id": "a/b_0001", "class_px": [0, 2**40]}
-LISTS = {
-    "source_classes": [0, 255],
-    "target_classes": [3, 4, 5],
-    "joint": [0.1, 0.2, 0.3, 0.0, 0.4, 0.0],
-    "target_items": [0, 7],
-    "target_influence": [0.1 + 0.2, -0.1 - 0.2],
-    "source_items": [],
-    "source_influence": [],
-    "parts": [{"cut": "class", "key": 3, "share": 1.0, "risk": 0.1 + 0.2}],
-}
-ROWS = {
-    "COUNTS": [COUNT, COUNT | {"item": 1, "class_px": [0, 0]}],
-    "SAMPLES": [SAMPLE, SAMPLE | {"x_px": 3}],
-    "PAIR": [SCORE | LISTS, SCORE | {"repetition": 1} | LISTS | NO_CURVE],
-    "SCORES": [SCORE, SCORE | {"repetition": 1, "otce": -0.0} | NO_CURVE],
-    "SUMMARY": [SUMMARY, SUMMARY | {"rank": None, "std": None, "tied_with": [], "p_best": None}],
-    "JOINTS": [JOINT, JOINT | {"source_class": 1, "probability": 2 / 3}],
-    "RACE": [RACE, RACE | {"mean": None, "bound": None, "threshold": None, "decision": "failed"}],
-    "RISKS": [RISK, RISK | {"cut": "image", "key": 0, "risk": 0.0}],
-    "FAILURES": [FAILURE, FAILURE | {"repetition": None, "transient": True}],
 }
 
 

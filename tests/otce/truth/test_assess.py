@@ -132,3 +132,19 @@ def test_the_report_shows_it_and_escapes_every_name():
     assert "Did it predict the transfer?" in page
     assert HOSTILE[0] not in page
     assert "No predictor agreed better than OTCE." in page
+
+
+def test_a_run_without_a_coupling_is_held_to_another_metric():
+    summary = run()
+    other = summary.set_column(
+        summary.schema.get_field_index("metric"),
+        summary.schema.field("metric"),
+        pa.array(["leep"] * summary.num_rows),
+    )
+    truth = truth_of() + truth_of(target="cove")
+    with pytest.raises(DataError, match="no target with three models in common"):
+        assess(other, truth)
+    found = assess(other, truth, reference="leep").to_pylist()
+    own = [row for row in found if row["predictor"] == "leep"]
+    assert own
+    assert {row["difference"] for row in own} == {0.0}
