@@ -12,15 +12,19 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import cyclopts
+import pyarrow as pa
 import pyarrow.parquet as pq
-from evidence_tables import HERE, STUDIES, Row, write
+from evidence_tables import HERE, STUDIES, Row, read, write
 from pretrained import pretrained
 from sampled_labels import sampled
+from short_fine_tunes import NAME as SHORT
+from short_fine_tunes import otce_alone_s, short_fine_tunes
 from study_baselines import baselines, class_shares
 
 from otce.config import RunConfig
@@ -86,18 +90,23 @@ def main(*, fresh: bool = False) -> None:
         todo = [id_ for id_, model in run.models.items() if not is_there(model.weights)]
         if todo:
             clock.time(f"{name}: train sources", "examples/train.py", config, *todo)
-        to = ["--set", f"execution.store={store}"]
+        to = _set([f"execution.store={store}"])
         clock.time(f"{name}: transfer", OTCE, "measure", config, *to)
         clock.time(f"{name}: score", OTCE, "run", config, *to)
-        short = [f"execution.run_id=short-{name}", "measure.seeds=[2]", "measure.steps=5"]
-        short.append("measure.kinds=[fine_tune]")
-        clock.time(f"{name}: fine-tune of 5 steps", OTCE, "measure", config, *to, *_set(short))
+        alone = FOLDER / "alone"
+        only = _set([f"execution.store={alone}", "metrics=[otce]"])
+        clock.time(f"{name}: OTCE alone", OTCE, "run", config, *only)
+        budget_s = otce_alone_s(alone / "runs" / run.run_id)
+        clock.make(
+            f"{name}: {SHORT}",
+            (f"{name}-short", f"{name}-short-costs"),
+            partial(short_fine_tunes, run, budget_s),
+        )
         keep(run, name, store)
-        vary(run, name, config, to, store, clock)
-    started_s = time.monotonic()
-    for part, rows in zip(("scores", "truth"), pretrained(), strict=True):
-        write(f"espnetv2-{part}", rows)
-    clock.note("espnetv2: score and transfer", time.monotonic() - started_s)
+    clock.make("espnetv2: score and transfer", ("espnetv2-scores", "espnetv2-truth"), pretrained)
+    for name in STUDIES:
+        config = f"examples/study-{name}.yaml"
+        vary(expanded(load_config(str(ROOT / config))), name, config, store, clock)
 
 
 class Clock:
@@ -115,6 +124,20 @@ class Clock:
         if status > _SOME_FAILED:
             sys.exit(f"{step}: exit code {status}")
         self.note(step, time.monotonic() - started_s)
+
+    def make(
+        self, step: str, names: Sequence[str], make: Callable[[], Sequence[Sequence[Row]]]
+    ) -> None:
+        """Make tables, unless they lie in the folder, and copy them to the page's."""
+        paths = [FOLDER / f"{name}.parquet" for name in names]
+        if not all(path.exists() for path in paths):
+            print(f"{time.strftime('%H:%M:%S')} {step}", flush=True)
+            started_s = time.monotonic()
+            for path, rows in zip(paths, make(), strict=True):
+                pq.write_table(pa.Table.from_pylist(list(rows)), path, compression="zstd")
+            self.note(step, time.monotonic() - started_s)
+        for path in paths:
+            shutil.copy(path, HERE)
 
     def note(self, step: str, seconds: float) -> None:
         """Note what a step took, unless it was done before."""
@@ -136,8 +159,7 @@ def keep(run: RunConfig, name: str, store: Path) -> None:
     write(f"{name}-draws", [row for row in draws if row["metric"] == "otce"])
     write(f"{name}-truth", rows_of(folder / "truth.parquet", _TRUTH))
     write(f"{name}-costs", rows_of(folder / "truth_timings.parquet", _COSTS))
-    short = store / f"runs/short-{name}/truth.parquet"
-    write(f"{name}-baselines", baselines(run, short))
+    write(f"{name}-baselines", [*baselines(run), *read(f"{name}-short")])
     write(f"{name}-domains", class_shares(run))
 
 
@@ -147,10 +169,9 @@ def rows_of(path: Path, columns: Sequence[str]) -> list[Row]:
     return rows
 
 
-def vary(
-    run: RunConfig, name: str, config: str, to: Sequence[str], store: Path, clock: Clock
-) -> None:
+def vary(run: RunConfig, name: str, config: str, store: Path, clock: Clock) -> None:
     """Score the study by other recipes and keep the OTCE of each."""
+    to = _set([f"execution.store={store}"])
     rows: list[Row] = []
 
     def scored(ablation: str, setting: str, config: str, changes: str = "") -> None:

@@ -1,13 +1,11 @@
-"""What is known of the study's models without any score: size, accuracy at home, a few steps.
+"""What is known of the study's models without any score: size, and accuracy at home.
 
 All of it is written as `otce report --truth ... --baselines` reads it.
 """
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import torch
 
 from otce.config import RunConfig
@@ -18,13 +16,11 @@ from otce.zoo import load_model
 Row = dict[str, Any]
 
 
-def baselines(run: RunConfig, short_truth: Path) -> list[Row]:
+def baselines(run: RunConfig) -> list[Row]:
     """Judge every model by what needs no score.
 
     Args:
         run: the study.
-        short_truth: `truth.parquet` of a fine-tune of few steps, of which only what it reached on
-            labelled images counts, never the held-back ones.
 
     Returns:
         Rows of `baseline`, `model`, `target` (None: for all) and `value`.
@@ -38,18 +34,13 @@ def baselines(run: RunConfig, short_truth: Path) -> list[Row]:
         n_classes = len(home.classes)
         images = ((home.image(item), home.label(item)) for item in home.items)
         at_home = as_it_is(model, range(n_classes), images, n_classes).confusion.mean_iou
-        rows.append(_row("parameter count", id_, None, n_parameters))
-        rows.append(_row("source mIoU", id_, None, at_home))
-    for row in pq.read_table(short_truth).to_pylist():
-        reached = max(miou for miou in row["validation_miou"] if miou is not None)
-        rows.append(
-            _row("fine-tune of 5 steps", row["source_model"], row["target_dataset"], reached)
-        )
+        rows.append(_row("parameter count", id_, n_parameters))
+        rows.append(_row("source mIoU", id_, at_home))
     return rows
 
 
-def _row(name: str, model: str, target: str | None, value: float) -> Row:
-    return {"baseline": name, "model": model, "target": target, "value": float(value)}
+def _row(name: str, model: str, value: float) -> Row:
+    return {"baseline": name, "model": model, "target": None, "value": float(value)}
 
 
 def class_shares(run: RunConfig) -> list[Row]:
