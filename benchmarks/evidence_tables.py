@@ -5,6 +5,7 @@
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,8 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from otce.intervals import Side
 from otce.scores import fit, otce_full
-from otce.truth.assess import assess
+from otce.truth.assess import Scored, assess
 from otce.truth.read import Baseline, Measured, read_baselines, read_truth
 
 HERE: Final = Path(__file__).parents[1] / "docs/evidence"
@@ -26,10 +28,10 @@ def judge_all() -> None:
     """Write both tables."""
     rows: list[Row] = []
     for group in (STUDIES, *((name,) for name in STUDIES)):
-        scores = scores_of(group)
+        scores, sides = scores_of(group), sides_of(group)
         for truth, measured in truths_of(group).items():
             others = [*baselines_of(group), *with_domain_term(scores, measured)]
-            found = assess(table(scores), measured, others)
+            found = assess(table(scores), measured, others, sides=sides)
             rows += [row | {"group": " and ".join(group)} for row in found.to_pylist()]
             print(f"judged {truth} of {' and '.join(group)}", flush=True)
     pretrained = read("espnetv2-scores")
@@ -51,13 +53,20 @@ def scores_of(group: Iterable[str]) -> list[Row]:
     return [row for name in group for row in read(f"{name}-scores")]
 
 
+def sides_of(group: Iterable[str]) -> dict[Scored, list[Side]]:
+    """Read what single images do to the scores."""
+    found: dict[Scored, list[Side]] = {}
+    for row in (row for name in group for row in read(f"{name}-influences")):
+        side = Side(row["digest"], np.array(row["items"]), np.array(row["influence"]))
+        scored = row["metric"], row["source_model"], row["target_dataset"]
+        found.setdefault(scored, []).append(side)
+    return found
+
+
 def truths_of(group: Iterable[str]) -> dict[str, list[Measured]]:
     """Read what was measured, by kind; from scratch there is nothing to predict."""
     found = [one for name in group for one in read_truth(str(HERE / f"{name}-truth.parquet"))]
-    kinds = _by_truth(
-        Measured(one.truth.split(" with ")[0], one.model, one.target, one.seed, one.value)
-        for one in found
-    )
+    kinds = _by_truth(replace(one, truth=one.truth.split(" with ")[0]) for one in found)
     return {kind: measured for kind, measured in kinds.items() if kind != "scratch"}
 
 

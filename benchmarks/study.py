@@ -30,6 +30,8 @@ from study_baselines import baselines, class_shares
 from otce.config import RunConfig
 from otce.config_file import load_config
 from otce.datasets.expand import expanded
+from otce.store import Store
+from tasks.kept import kept_sides
 
 OTCE: Final = str(Path(sys.executable).with_name("otce"))
 ROOT: Final = Path(__file__).parents[1]
@@ -44,11 +46,10 @@ _SOME_FAILED: Final = 1
 K: Final = 3
 """Draws of every variation: the first of those of the study."""
 _DRAWS: Final = ("source_model", "target_dataset", "metric", "repetition", "value")
-_TRUTH: Final = (
-    *("source_model", "target_dataset", "kind", "shots", "seed"),
-    *("value", "pixel_accuracy", "learning_rate", "source_dataset"),
-)
-_COSTS: Final = (*_TRUTH[:5], "cpu_s")
+_TRANSFER: Final = ("source_model", "target_dataset", "kind", "shots", "seed")
+_TRUTH: Final = (*_TRANSFER, "value", "pixel_accuracy", "learning_rate", "source_dataset")
+_COSTS: Final = (*_TRANSFER, "cpu_s")
+_PIXELS: Final = (*_TRANSFER, "right_px", "labelled_px", "predicted_px")
 ABLATIONS: Final[dict[str, dict[str, str]]] = {
     "tap": {"logits": "tap=logits"},
     "feature scaling": {
@@ -157,10 +158,27 @@ def keep(run: RunConfig, name: str, store: Path) -> None:
     write(f"{name}-scores", rows_of(folder / "summary.parquet", _COLUMNS))
     draws = rows_of(folder / "scores.parquet", _DRAWS)
     write(f"{name}-draws", [row for row in draws if row["metric"] == "otce"])
+    write(f"{name}-influences", influences(folder, store))
     write(f"{name}-truth", rows_of(folder / "truth.parquet", _TRUTH))
+    pixels = rows_of(folder / "truth_images.parquet", _PIXELS)
+    write(f"{name}-truth_images", [row for row in pixels if row["kind"] != "scratch"])
     write(f"{name}-costs", rows_of(folder / "truth_timings.parquet", _COSTS))
     write(f"{name}-baselines", [*baselines(run), *read(f"{name}-short")])
     write(f"{name}-domains", class_shares(run))
+
+
+def influences(folder: Path, store: Path) -> list[Row]:
+    """Read what every image does to every score of a run."""
+    scored = {
+        row["pair_fingerprint"]: row
+        for row in rows_of(folder / "summary.parquet", (*_COLUMNS[:4], "pair_fingerprint"))
+    }
+    return [
+        {name: scored[pair][name] for name in ("metric", "source_model", "target_dataset")}
+        | {"digest": side.digest, "items": side.items, "influence": side.influence}
+        for pair, sides in kept_sides(scored, Store(str(store))).items()
+        for side in sides or ()
+    ]
 
 
 def rows_of(path: Path, columns: Sequence[str]) -> list[Row]:

@@ -13,6 +13,7 @@ from otce.store import Store
 from otce.truth.assess import assess
 from otce.truth.read import read_baselines, read_truth
 from otce.truth.tables import AGREEMENT
+from tasks.kept import kept_sides
 
 _SHOWN = ("weighted_tau", "tau", "pearson", "rel_at_1")
 
@@ -43,7 +44,13 @@ def judged(
             raise ConfigError("--baselines needs --truth: without it nothing can be judged")
         return store.get_table(key, AGREEMENT) if store.exists(key) else None
     others = read_baselines(absolute_uri(baselines, ".")) if baselines else []
-    found = assess(summary, read_truth(absolute_uri(truth, ".")), others)
+    measured = read_truth(absolute_uri(truth, "."))
+    scored = {
+        row["pair_fingerprint"]: (row["metric"], row["source_model"], row["target_dataset"])
+        for row in summary.to_pylist()
+    }
+    sides = {scored[name]: known for name, known in kept_sides(scored, store).items()}
+    found = assess(summary, measured, others, sides=sides)
     store.put_table(key, found)
     return found
 

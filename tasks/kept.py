@@ -1,16 +1,21 @@
 """What the store holds of pairs: whole ones, and ranges of repetitions that a race left."""
 
 from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from otce import tables
+from otce.intervals import Side
 from otce.pair_table import whole_pair
 from otce.repetitions import kept_repetitions
+from otce.sides import sides_by_pair
 from otce.store import Store
+
+_AT_ONCE: Final = 16
 
 
 @dataclass(frozen=True)
@@ -125,3 +130,26 @@ class Kept:
 def _names(store: Store, folder: str) -> Iterable[str]:
     ending = ".parquet"
     return [n.removesuffix(ending) for n in store.names(folder) if n.endswith(ending)]
+
+
+def kept_sides(names: Iterable[str], store: Store) -> dict[str, list[Side] | None]:
+    """Read the images behind scores.
+
+    Args:
+        names: fingerprints of pair tables; those that are not kept are passed over.
+        store: where they are kept.
+
+    Returns:
+        By fingerprint, as `otce.sides.known_sides` says.
+
+    Raises:
+        StoreError: the store does not answer, or a table is damaged.
+        DataError: influences do not fit their images.
+    """
+
+    def read(name: str) -> dict[str, list[Side] | None]:
+        key = f"scores/{name}.parquet"
+        return sides_by_pair(store.get_table(key, tables.PAIR)) if store.exists(key) else {}
+
+    with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+        return dict(one for found in pool.map(read, sorted(names)) for one in found.items())

@@ -1,7 +1,6 @@
 """Put a run's tables, manifest and report, made of its pair tables."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
@@ -18,6 +17,7 @@ from otce.sides import sides_by_pair
 from otce.store import Store
 from otce.timing_table import TIMINGS
 from otce.unfolded import joints, risks
+from tasks.kept import kept_sides
 
 
 @task(task_run_name="publish {run_id}", cache_policy=NO_CACHE, persist_result=False)
@@ -105,15 +105,7 @@ def _changed_sides(
     changed = changed_pairs(earlier.summary, summary)
     now = full.filter(pc.is_in(full["pair_fingerprint"], pa.array(sorted(changed), pa.string())))
     found = sides_by_pair(now)
-    keys = [
-        key
-        for name in sorted(changed - found.keys())
-        if store.exists(key := f"scores/{name}.parquet")
-    ]
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        for table in pool.map(lambda key: store.get_table(key, tables.PAIR), keys):
-            found |= sides_by_pair(table)
-    return found
+    return found | kept_sides(changed - found.keys(), store)
 
 
 def kept_timings(store: Store, folder: str) -> pa.Table | None:

@@ -1,6 +1,7 @@
 """A run's rankings held against what was measured."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,11 @@ from numpy.typing import NDArray
 
 from otce import tables
 from otce.errors import DataError
+from otce.intervals import Side
 from otce.truth.baselines import with_learned, with_static
-from otce.truth.judge import Cell, judge
+from otce.truth.cell import Cell
+from otce.truth.images import held_back, spread_by_data_set
+from otce.truth.judge import judge
 from otce.truth.measures import FEWEST_MODELS
 from otce.truth.read import Baseline, Measured
 from otce.truth.tables import AGREEMENT
@@ -18,6 +22,8 @@ from otce.truth.tables import AGREEMENT
 _REFERENCE = "otce"
 _Values = dict[tuple[str, str], float]
 """By model and target."""
+Scored = tuple[str, str, str]
+"""Metric, model and target."""
 
 
 def assess(
@@ -25,6 +31,7 @@ def assess(
     truth: Sequence[Measured],
     baselines: Iterable[Baseline] = (),
     reference: str = _REFERENCE,
+    sides: Mapping[Scored, Sequence[Side] | None] | None = None,
 ) -> pa.Table:
     """Say how well every metric of a run predicted what was measured.
 
@@ -33,6 +40,8 @@ def assess(
         truth: what was measured; what the run did not score is passed over.
         baselines: what else is to be judged.
         reference: the metric that others are compared with, and whose pairs count.
+        sides: what single images do to the scores, by metric, model and target; other scores move
+            by their standard error, each model's by itself.
 
     Returns:
         `otce.truth.tables.AGREEMENT`. Beside the metrics and the baselines there are the ranking
@@ -56,7 +65,10 @@ def assess(
             for other, found in by_truth.items()
             if other != name and other.startswith("zero shot")
         }
-        cells = _cells(measured, metrics | extra | others, stderrs)
+        cells = [
+            _with_images(cell, ids, sides or {})
+            for cell, ids in _cells(measured, metrics | extra | others, stderrs)
+        ]
         if cells:
             cells = with_learned(cells, [*metrics, *extra])
             cells = with_static(cells, _models(measured))
@@ -108,7 +120,8 @@ def _cells(
     measured: Sequence[Measured],
     predictors: Mapping[str, _Values],
     stderrs: Mapping[str, _Values],
-) -> list[Cell]:
+) -> list[tuple[Cell, list[str]]]:
+    """Lay out every target, with its models."""
     cells = []
     for target, ids in _models(measured).items():
         mine = [one for one in measured if one.target == target]
@@ -116,18 +129,31 @@ def _cells(
         truth_MS = np.full((len(ids), len(seeds)), np.nan)
         for one in mine:
             truth_MS[ids.index(one.model), seeds.index(one.seed)] = one.value
-        cells.append(
-            Cell(
-                target,
-                truth_MS,
-                {name: _column(values, ids, target) for name, values in predictors.items()},
-                {
-                    name: np.nan_to_num(_column(stderrs.get(name, {}), ids, target))
-                    for name in predictors
-                },
-            )
+        cell = Cell(
+            target,
+            truth_MS,
+            {name: _column(values, ids, target) for name, values in predictors.items()},
+            {
+                name: np.nan_to_num(_column(stderrs.get(name, {}), ids, target))
+                for name in predictors
+            },
+            held_back=held_back({(one.model, one.seed): one.images for one in mine}, ids, seeds),
         )
+        cells.append((cell, ids))
     return cells
+
+
+def _with_images(
+    cell: Cell, ids: Sequence[str], sides: Mapping[Scored, Sequence[Side] | None]
+) -> Cell:
+    """Let images move the scores whose noise is known image by image."""
+    stderrs, spreads = dict(cell.stderrs), {}
+    for name in cell.scores:
+        known = [sides.get((name, model, cell.target)) for model in ids]
+        if any(known):
+            spreads[name] = spread_by_data_set(known)
+            stderrs[name] = np.where([one is not None for one in known], 0.0, stderrs[name])
+    return replace(cell, stderrs=stderrs, spreads=spreads)
 
 
 def _models(measured: Iterable[Measured]) -> dict[str, list[str]]:

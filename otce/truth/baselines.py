@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from otce.truth.judge import Cell
+from otce.truth.cell import Cell
 
 STATIC: Final = "static ranking"
 LEARNED: Final = "learned mixture"
@@ -62,8 +62,8 @@ def with_learned(cells: Sequence[Cell], predictors: Sequence[str]) -> list[Cell]
             are left out.
 
     Returns:
-        The cells with the predictor `LEARNED`; as they are with fewer than 3 targets or 2 complete
-        predictors.
+        The cells with the predictor `LEARNED`, which images move as they move its parts; as they
+        are with fewer than 3 targets or 2 complete predictors.
     """
     names = [
         name for name in predictors if all(np.isfinite(cell.scores[name]).all() for cell in cells)
@@ -75,8 +75,26 @@ def with_learned(cells: Sequence[Cell], predictors: Sequence[str]) -> list[Cell]
     for place, cell in enumerate(cells):
         others = [side for other, side in enumerate(sides) if other != place]
         ridge = min(_RIDGES, key=lambda strength: _left_out_error(others, strength))
-        found.append(_with(cell, LEARNED, sides[place][0] @ _fitted(others, ridge)))
+        weights_P = _fitted(others, ridge)
+        mixed = _with(cell, LEARNED, sides[place][0] @ weights_P)
+        found.append(_moving_with_its_parts(mixed, names, weights_P))
     return found
+
+
+def _moving_with_its_parts(cell: Cell, names: Sequence[str], weights_P: _F64) -> Cell:
+    """Let images move the mixture as they move its parts, whose scale and mean stay."""
+    stderr_M = np.zeros(len(cell.scores[LEARNED]))
+    spreads: dict[str, _F64] = {}
+    for name, weight in zip(names, weights_P, strict=True):
+        share = weight / _scale(cell.scores[name])
+        stderr_M = stderr_M + share * cell.stderrs[name]
+        for digest, spread_MI in cell.spreads.get(name, {}).items():
+            spreads[digest] = spreads.get(digest, 0.0) + share * spread_MI
+    return replace(
+        cell,
+        stderrs={**cell.stderrs, LEARNED: stderr_M},
+        spreads={**cell.spreads, LEARNED: spreads},
+    )
 
 
 def _regression(cell: Cell, names: Sequence[str]) -> tuple[_F64, _F64]:
@@ -103,8 +121,12 @@ def _left_out_error(sides: Sequence[tuple[_F64, _F64]], ridge: float) -> float:
 
 def _standard(values_M: _F64) -> _F64:
     """Count in standard deviations from the mean; 0 where all are equal."""
-    spread = np.nanstd(values_M)
-    return (values_M - np.nanmean(values_M)) / (spread if spread > 0 else 1.0)
+    return (values_M - np.nanmean(values_M)) / _scale(values_M)
+
+
+def _scale(values_M: _F64) -> float:
+    spread = float(np.nanstd(values_M))
+    return spread if spread > 0 else 1.0
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -3,17 +3,16 @@
 Every target is judged by itself and the targets are averaged: levels of mIoU differ by target, so
 that pooling all pairs would mostly measure whether hard targets are known to be hard. Intervals are
 of a paired hierarchical bootstrap: targets, within them models, within them training seeds are
-drawn anew, and scores move by their own noise over images; all predictors see the same draws, so
-that a difference of two has an interval of its own. Noise that is added once more pulls agreement
-down, so the lower end is a little too low; and images are the same for all models, which would make
-their noise matter less than is assumed here. Nothing is estimated from fewer than three models, and
-a single target says nothing about others.
+drawn anew, and so are images, those that scores see and those that judge, each data set once for
+all models and predictors. Trainings are not made again on the redrawn images. All predictors see
+the same draws, so that a difference of two has an interval of its own. Noise that is added once
+more pulls agreement down, so the lower end is a little too low. Nothing is estimated from fewer
+than three models, and a single target says nothing about others.
 
 Legend: `T` targets, `M` models of a target, `S` training seeds.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from math import comb, isfinite
 from typing import Any, Final
@@ -21,6 +20,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from otce.truth.cell import Cell, mean_of_known
 from otce.truth.measures import FEWEST_MODELS, MEASURES, measure_agreement, weighted_tau
 
 Row = dict[str, Any]
@@ -29,28 +29,6 @@ _F64 = NDArray[np.float64]
 DRAWS: Final = 200
 _MOST_POOLS: Final = 200
 _LEFT_OUT: Final = 0.1
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One target: what was measured, and what was predicted.
-
-    Attributes:
-        target: its id.
-        truth_MS: (M, S) measured transfer of each model and seed, NaN where there is none.
-        scores: by predictor (M,) what it says, NaN where it says nothing.
-        stderrs: by predictor (M,) its noise over images, 0 where it is not known.
-    """
-
-    target: str
-    truth_MS: _F64
-    scores: Mapping[str, _F64]
-    stderrs: Mapping[str, _F64]
-
-    @property
-    def truth_M(self) -> _F64:  # noqa: N802 - the suffix is the shape
-        """(M,) mean over the seeds that there are."""
-        return _mean_of_known(self.truth_MS)
 
 
 def judge(cells: Sequence[Cell], reference: str, *, draws: int = DRAWS, seed: int = 0) -> list[Row]:
@@ -100,7 +78,16 @@ def _resampled(
     cells: Sequence[Cell], draws: int, generator: np.random.Generator
 ) -> tuple[list[list[_Found]], list[list[_Found]]]:
     """Judge redrawn cells: all of them, draw by draw, and of each draw the redrawn targets'."""
-    by_target = [[_redrawn(cell, generator) for cell in cells] for _ in range(draws)]
+    sizes: dict[str, int] = {}
+    for digest, size in (item for cell in cells for item in cell.sizes().items()):
+        sizes[digest] = max(sizes.get(digest, 0), size)
+    by_target = []
+    for _ in range(draws):
+        weights: dict[str, _F64] = {
+            digest: generator.multinomial(size, np.full(size, 1 / size)) - np.float64(1)
+            for digest, size in sorted(sizes.items())
+        }
+        by_target.append([_redrawn(cell, weights, generator) for cell in cells])
     over_targets = []
     for found in by_target:
         chosen = generator.integers(len(cells), size=len(cells))
@@ -108,25 +95,16 @@ def _resampled(
     return by_target, over_targets
 
 
-def _redrawn(cell: Cell, generator: np.random.Generator) -> _Found:
+def _redrawn(cell: Cell, weights: Mapping[str, _F64], generator: np.random.Generator) -> _Found:
     n_models, n_seeds = cell.truth_MS.shape
     models = generator.integers(n_models, size=n_models)
     seeds = generator.integers(n_seeds, size=(n_models, n_seeds))
-    truth_M = _mean_of_known(np.take_along_axis(cell.truth_MS[models], seeds, axis=1))
-    noise_M = generator.standard_normal(n_models)
-    scores = {
-        # A model drawn twice is one model: its score moves once.
-        name: (score_M + cell.stderrs[name] * noise_M)[models]
-        for name, score_M in cell.scores.items()
-    }
+    truth_MS = cell.remeasured(generator)
+    truth_M = mean_of_known(np.take_along_axis(truth_MS[models], seeds, axis=1))
+    noise_M = np.asarray(generator.standard_normal(n_models))
+    # A model drawn twice is one model: its score moves once.
+    scores = {name: cell.moved(name, weights, noise_M)[models] for name in cell.scores}
     return _agreements(cell, truth_M, scores)
-
-
-def _mean_of_known(values_MS: _F64) -> _F64:
-    known_MS = np.isfinite(values_MS)
-    count_M = known_MS.sum(axis=1)
-    total_M = np.where(known_MS, values_MS, 0.0).sum(axis=1)
-    return np.where(count_M > 0, total_M / np.maximum(count_M, 1), np.nan)
 
 
 def _row(
@@ -200,7 +178,7 @@ def noise_ceiling(truth_MS: _F64, measure: str) -> float | None:
     n_seeds = truth_MS.shape[1]
     if n_seeds == 1:
         return None
-    others = [_mean_of_known(np.delete(truth_MS, s, axis=1)) for s in range(n_seeds)]
+    others = [mean_of_known(np.delete(truth_MS, s, axis=1)) for s in range(n_seeds)]
     found = [measure_agreement(truth_MS[:, s], others[s])[measure] for s in range(n_seeds)]
     known = [value for value in found if isfinite(value)]
     return float(np.mean(known)) if known else None

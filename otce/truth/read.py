@@ -4,21 +4,26 @@ Columns by name: `model` (or `source_model`), `target` (or `target_dataset`), `v
 better; `seed`, `kind` and `shots` where there are several. Other columns are passed over.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from math import isfinite
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
+from otce.confusion import Confusion
 from otce.errors import DataError
-from otce.files import StorageOptions, read_bytes
+from otce.files import StorageOptions, exists, read_bytes
 
 _ALIASES: Final = {"source_model": "model", "target_dataset": "target"}
 _MOST_BYTES: Final = 1 << 28
+_PIXELS: Final = ("right_px", "labelled_px", "predicted_px")
+_SAME_IOU: Final = 1e-9
 
 Row = Mapping[str, Any]
 
@@ -33,6 +38,7 @@ class Measured:
         target: id of the target data set.
         seed: of the training.
         value: higher is better.
+        images: pixels of the images that judged, None where they are not known.
     """
 
     truth: str
@@ -40,6 +46,7 @@ class Measured:
     target: str
     seed: str
     value: float
+    images: Confusion | None = None
 
 
 @dataclass(frozen=True)
@@ -56,17 +63,20 @@ def read_truth(uri: str, options: StorageOptions | None = None) -> list[Measured
     """Read a truth table.
 
     Args:
-        uri: path or fsspec URI; Parquet if it says so, CSV otherwise.
+        uri: path or fsspec URI; Parquet if it says so, CSV otherwise. Beside a `truth.parquet` of
+            `otce measure`, `truth_images.parquet` is read where it is there.
         options: fsspec options by protocol.
 
     Returns:
         Its rows; those without a value are left out.
 
     Raises:
-        DataError: a column is missing, a value is no number, or a row is there twice.
+        DataError: a column is missing, a value is no number, a row is there twice, or images give
+            another value than their row.
         StoreError: it cannot be read.
     """
     rows = _rows(uri, options, needed=("model", "target", "value"))
+    images = _images_beside(uri, options)
     found: dict[tuple[str, ...], Measured] = {}
     for number, row in enumerate(rows, start=1):
         value = _number(row, "value", f"{uri}, row {number}")
@@ -78,7 +88,14 @@ def read_truth(uri: str, options: StorageOptions | None = None) -> list[Measured
             target=str(row["target"]),
             seed=str(row.get("seed", "")),
             value=value,
+            images=images.get(_transfer(row)),
         )
+        if one.images is not None and abs(one.images.mean_iou - value) > _SAME_IOU:
+            raise DataError(
+                f"{uri}, row {number}: {one.model} on {one.target} has the value {value}, and its "
+                f"images in {_beside(uri)} give {one.images.mean_iou}; write both tables anew with "
+                "otce measure, or take the images away"
+            )
         key = one.truth, one.model, one.target, one.seed
         if key in found:
             raise DataError(
@@ -115,6 +132,28 @@ def read_baselines(uri: str, options: StorageOptions | None = None) -> list[Base
             named = None if target in {None, ""} else str(target)
             found.append(Baseline(str(row["baseline"]), str(row["model"]), named, value))
     return found
+
+
+def _images_beside(uri: str, options: StorageOptions | None) -> dict[tuple[str, ...], Confusion]:
+    """Read the pixels of the images that judged, by transfer."""
+    beside = _beside(uri)
+    if beside == uri or not exists(beside, options):
+        return {}
+    found: dict[tuple[str, ...], list[Row]] = {}
+    for row in _rows(beside, options, needed=("model", "target", *_PIXELS)):
+        found.setdefault(_transfer(row), []).append(row)
+    return {
+        transfer: Confusion(*(np.array([row[px] for row in rows], np.int64) for px in _PIXELS))
+        for transfer, rows in found.items()
+    }
+
+
+def _beside(uri: str) -> str:
+    return re.sub(r"truth\.parquet$", "truth_images.parquet", uri)
+
+
+def _transfer(row: Row) -> tuple[str, ...]:
+    return tuple(str(row.get(name)) for name in ("model", "target", "kind", "shots", "seed"))
 
 
 def _rows(uri: str, options: StorageOptions | None, *, needed: Sequence[str]) -> list[Row]:
