@@ -17,6 +17,7 @@ import jinja2
 import numpy as np
 from evidence_figures import scatter, whiskers
 from evidence_tables import HERE, STUDIES, Row, judge_all, read
+from short_fine_tunes import NAME as SHORT
 
 PAGE: Final = HERE.with_suffix(".md")
 SHOWN: Final = (
@@ -29,7 +30,7 @@ SHOWN: Final = (
     "best_in_top_3",
 )
 _CORES: Final = 2
-_MAIN: Final = ("train sources", "transfer", "fine-tune of 5 steps", "score", "score and transfer")
+_MAIN: Final = ("train sources", "transfer", "score", "OTCE alone", SHORT, "score and transfer")
 """Steps of the study itself, without its variations."""
 
 
@@ -68,6 +69,7 @@ def page() -> str:
         base=base,
         varied=varied,
         costs=costs(),
+        short=SHORT,
         transfers=transfers(),
         measures=SHOWN,
         n_metrics=len({row["metric"] for row in read("camvid-scores")}),
@@ -197,10 +199,13 @@ def costs() -> Row:
         for row in read(f"{study}-costs"):
             trained.setdefault(row["kind"], []).append(row["cpu_s"])
         pairs = len(trained["zero_shot"])
+        short = read(f"{study}-short-costs")
         found[study] = {
             "pairs": pairs,
             "all_s": _CORES * seconds[f"{study}: score"] / pairs,
-            "otce_s": _CORES * seconds[f"{study}: N 1000"] / pairs,
+            "otce_s": short[0]["otce_s"],
+            "short_steps": short[0]["steps"],
+            "short_s": float(np.mean([row["cpu_s"] for row in short])),
             "each_s": {kind: float(np.mean(values)) for kind, values in trained.items()},
         }
     return found

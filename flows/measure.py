@@ -26,7 +26,7 @@ from otce.errors import OtceError
 from otce.fingerprint import fingerprint
 from otce.store import Store
 from tasks.cluster import cluster
-from tasks.publish_truth import publish_truth
+from tasks.publish_truth import publish_truth, sound_transfers
 from tasks.retry import Window, explained
 from tasks.transfer import Job, Transfers, transfer_model
 
@@ -85,8 +85,8 @@ def measure_zoo(config_uri: str, overrides: list[str] | None = None) -> Measured
     store.probe()
     with Progress(Console(stderr=True)) as progress:
         planned = plan_transfers(config, described, *list_datasets(config, needs, progress))
-        present = set(store.names("truth"))
-        todo = {n: job for n, job in planned.jobs.items() if f"{n}.parquet" not in present}
+        sound = sound_transfers(planned.jobs, store)
+        todo = {name: job for name, job in planned.jobs.items() if name not in sound}
         progress.say(_plan_line(config, planned, len(todo)))
         reasons = _made(config, store, todo, progress) if todo else {}
     failures = planned.failures + [

@@ -18,6 +18,7 @@ from otce.recipe import Metric
 from otce.store import Store
 from tasks.census import Census
 from tasks.gather import gather
+from tasks.keep import set_aside_damaged
 from tasks.timings import Timings
 
 
@@ -119,7 +120,7 @@ def score(
 def read_all(
     store: Store, progress: Progress, done: Scored, score_again: Callable[[], Scored]
 ) -> tuple[Scored, pa.Table]:
-    """Read all pair tables; damaged ones are set aside, scored again, and read again.
+    """Read all pair tables; what is damaged is set aside, made again, and read again.
 
     Args:
         store: where scores and draws are kept.
@@ -135,11 +136,13 @@ def read_all(
         StoreError: the store cannot be used.
     """
     read = gather(done.names, done.unfinished, store)
-    if not read.damaged:
+    aside = _draws_set_aside(store, done)
+    aside += [store.set_aside(f"scores/{name}.parquet") for name in read.damaged]
+    if not aside:
         return done, read.table
-    aside = tuple(store.set_aside(f"scores/{name}.parquet") for name in read.damaged)
     for key in aside:
-        progress.say(f"{store.uri}/{key} is damaged and was set aside; its pair is scored again")
+        name = f"{store.uri}/{key.removesuffix('.corrupt')}"
+        progress.say(f"{name} is damaged and was set aside; its pairs are scored again")
     again = score_again()
     read = gather(again.names, again.unfinished, store)
     if read.damaged:
@@ -147,7 +150,17 @@ def read_all(
             f"{store.uri}/scores/{read.damaged[0]}.parquet is damaged although it was put just "
             "now; check the storage, then run again"
         )
-    return replace(again, computed=done.computed | again.computed, set_aside=aside), read.table
+    computed = done.computed | again.computed
+    return replace(again, computed=computed, set_aside=tuple(aside)), read.table
+
+
+def _draws_set_aside(store: Store, done: Scored) -> list[str]:
+    """Set the kept draws aside that failed models for being damaged."""
+    damaged = {r["source_model"] for r in done.failures if r["error_class"] == "DamagedError"}
+    kept = done.found.kept
+    return [
+        key for model in sorted(damaged) for key in set_aside_damaged(kept.get(model, ()), store)
+    ]
 
 
 def _whole(

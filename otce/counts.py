@@ -19,15 +19,14 @@ def kept_counts(dataset_digest: str, store: Store) -> NDArray[np.int64] | None:
         store: where counts are kept.
 
     Returns:
-        (items, classes) int64 pixel counts, or None when nobody counted these labels yet.
+        (items, classes) int64 pixel counts, or None when nobody counted these labels yet, or what
+        was counted is damaged.
 
     Raises:
-        StoreError: they are there and cannot be read.
+        StoreError: the store refuses or does not answer.
     """
-    key = _key(dataset_digest)
-    if not store.exists(key):
-        return None
-    return np.array(store.get_table(key, tables.COUNTS)["class_px"].to_pylist(), np.int64)
+    found = store.sound_table(_key(dataset_digest), tables.COUNTS)
+    return None if found is None else np.array(found["class_px"].to_pylist(), np.int64)
 
 
 def keep_counts(

@@ -20,7 +20,7 @@ import safetensors.numpy
 from pydantic import ValidationError
 
 from otce.draw import Draw
-from otce.errors import ModelError, StoreError
+from otce.errors import DamagedError, ModelError
 from otce.files import StorageOptions, join, read_bytes, size_bytes
 from otce.fingerprint import canonical_json, digest
 from otce.identity import Signature, signature_fingerprint
@@ -119,7 +119,7 @@ def decode(data: bytes, where: str) -> tuple[Contents, dict[int, Draw]]:
         What they hold, and the draws by repetition.
 
     Raises:
-        StoreError: damaged, or no signature.
+        DamagedError: damaged, or no signature.
     """
     contents = described(data, where)
     if _with_digest(data, digest(_with_digest(data, _NO_DIGEST))) != data:
@@ -153,7 +153,7 @@ def described(data: bytes, where: str) -> Contents:
         What it says that it holds.
 
     Raises:
-        StoreError: no signature, or one of another version of otce.
+        DamagedError: no signature, or one of another version of otce.
     """
     header = _header(data, where)
     metadata = header.pop("__metadata__", None)
@@ -286,8 +286,8 @@ def _with_digest(data: bytes, text: str) -> bytes:
     return data[:start] + text.encode() + data[start + len(text) :]
 
 
-def _damaged(where: str, reason: str) -> StoreError:
-    return StoreError(
+def _damaged(where: str, reason: str) -> DamagedError:
+    return DamagedError(
         f"{where} is damaged or no signature ({reason}); delete it and run again, or export it anew"
     )
 

@@ -5,13 +5,12 @@ skipping what exists, and no lock, lease, marker or clock is needed.
 """
 
 import json
+import logging
 from collections.abc import Mapping
-from io import BytesIO
 from typing import Any, Final
 from uuid import uuid4
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from otce.errors import DamagedError, StoreError
 from otce.files import (
@@ -22,72 +21,10 @@ from otce.files import (
     read_bytes,
     write_bytes,
 )
-from otce.fingerprint import digest
 from otce.listing import entries, list_paths
+from otce.table_bytes import decode_table, encode_table
 
-# Parquet's page checksums leave out its footer, where names, counts and metadata stand. So its
-# key-value metadata hold the digest of the whole file, taken while zeros stood in its place.
-_DIGEST_KEY: Final = "otce.sha256"
-_DIGEST_MARK: Final = _DIGEST_KEY.encode() + b"\x18\x40"  # Thrift: a string of 64 bytes follows
-_NO_DIGEST: Final = "0" * 64
-# Small files can unpack to anything: whoever writes to the bucket must not fill our memory.
-_MOST_DECODED_BYTES: Final = 1 << 33
-_ROWS_AT_ONCE: Final = 4096
-
-
-def encode_table(table: pa.Table) -> bytes:
-    """Encode a table as Parquet, the same bytes for the same table.
-
-    Args:
-        table: any Arrow table.
-
-    Returns:
-        A Parquet file with page checksums and a digest of the whole.
-    """
-    sink = BytesIO()
-    options = {"compression": "zstd", "write_page_checksum": True}
-    with pq.ParquetWriter(sink, table.schema, **options) as writer:
-        writer.write_table(table)
-        writer.add_key_value_metadata({_DIGEST_KEY: _NO_DIGEST})
-    data = sink.getvalue()
-    return _with_digest(data, digest(data).encode())
-
-
-def _with_digest(data: bytes, text: bytes) -> bytes:
-    start = data.rfind(_DIGEST_MARK) + len(_DIGEST_MARK)
-    return data[:start] + text + data[start + len(text) :]
-
-
-def _is_whole(data: bytes) -> bool:
-    whole = _with_digest(data, _NO_DIGEST.encode())
-    return _DIGEST_MARK in data and _with_digest(whole, digest(whole).encode()) == data
-
-
-def _decoded(data: bytes, where: str) -> pa.Table:
-    """Decode a Parquet file piece by piece, to stop when it becomes more than it may."""
-    file = pq.ParquetFile(BytesIO(data), page_checksum_verification=True)
-    batches, n_bytes = [], 0
-    for batch in file.iter_batches(_ROWS_AT_ONCE):
-        batches.append(batch)
-        n_bytes += batch.nbytes
-        if n_bytes > _MOST_DECODED_BYTES:
-            raise StoreError(
-                f"{where} has {len(data)} bytes that unpack to more than {_MOST_DECODED_BYTES}; "
-                "delete it and run again"
-            )
-    return pa.Table.from_batches(batches, file.schema_arrow).combine_chunks()
-
-
-def _completed(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Add the later columns that a table is older than; what else differs is left to be seen."""
-    absent = [field for field in schema if field.name not in table.column_names]
-    later = [field for field in absent if b"later" in (field.metadata or {})]
-    if not later or len(later) < len(absent):
-        return table
-    for field in later:
-        table = table.append_column(field, pa.nulls(table.num_rows, field.type))
-    added = [name for name in table.column_names if name not in schema.names]
-    return table.select([*schema.names, *added])
+_log: Final = logging.getLogger(__name__)
 
 
 class Store:
@@ -241,25 +178,30 @@ class Store:
             DamagedError: its bytes are not those that were put.
             StoreError: absent, too large once decoded, or written with other columns.
         """
-        data = self.get(key)
-        if not _is_whole(data):
-            raise DamagedError(
-                f"{self.uri}/{key} is damaged (its bytes have another digest); delete it and run "
-                "again"
-            )
+        return decode_table(self.get(key), schema, f"{self.uri}/{key}")
+
+    def sound_table(self, key: str, schema: pa.Schema) -> pa.Table | None:
+        """Read a table that can be made again; a damaged one is set aside, and told.
+
+        Args:
+            key: name below the root.
+            schema: what its columns must be, in any order.
+
+        Returns:
+            The table; None where it is absent, or now is.
+
+        Raises:
+            StoreError: the store refuses or does not answer.
+        """
+        if not self.exists(key):
+            return None
         try:
-            table = _decoded(data, f"{self.uri}/{key}")
-        except (OSError, pa.ArrowException) as error:
-            raise DamagedError(
-                f"{self.uri}/{key} is damaged ({error}); delete it and run again"
-            ) from error
-        table = _completed(table, schema)
-        if not table.schema.equals(schema):
-            raise StoreError(
-                f"{self.uri}/{key} has other columns than this version of otce writes; "
-                "read it with the version that wrote it, or use a new store"
-            )
-        return table
+            return self.get_table(key, schema)
+        except DamagedError:
+            aside = self.set_aside(key)
+            told = "%s/%s is damaged and was set aside as %s; it is made again"
+            _log.warning(told, self.uri, key, aside.rpartition("/")[2])
+            return None
 
     def put_json(self, key: str, value: Mapping[str, Any]) -> None:
         """Put a mapping as indented JSON.

@@ -173,13 +173,13 @@ def kept_census(
         heat: that for the heats of a race.
 
     Returns:
-        The census, or None when nobody drew these pixels yet.
+        The census, or None when nobody drew these pixels yet, or what was drawn is damaged.
 
     Raises:
-        StoreError: it is there and cannot be read.
+        StoreError: the store refuses or does not answer.
     """
-    key = _key(listed, config, heat=heat)
-    return _census(listed, store.get_table(key, tables.SAMPLES)) if store.exists(key) else None
+    table = store.sound_table(_key(listed, config, heat=heat), tables.SAMPLES)
+    return None if table is None else _census(listed, table)
 
 
 def _key(listed: Listed, config: RunConfig, *, heat: bool) -> str:

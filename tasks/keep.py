@@ -8,9 +8,11 @@ import ray
 
 from otce.config import ExecutionConfig
 from otce.draw import Draw, joined
+from otce.errors import DamagedError
 from otce.files import StorageOptions, join, write_bytes
 from otce.identity import Signature
-from otce.signature import draw_key, encode, read_whole, refuse_other
+from otce.signature import decode, draw_key, encode, read_whole, refuse_other
+from otce.store import Store
 from tasks.ray_calls import Ref, inside, result
 from tasks.retry import attempt
 
@@ -75,6 +77,29 @@ def read_draws(
 
     refs = attempt(read, attempts=execution.attempts, recover=lambda: None)
     return [[ref] for ref in refs]
+
+
+def set_aside_damaged(uris: Sequence[str], store: Store) -> list[str]:
+    """Move kept draws out of the way that are damaged, so that the source side is extracted again.
+
+    Args:
+        uris: of the draws; a signature file of the user's own stays where it is.
+        store: where draws are kept.
+
+    Returns:
+        The keys that they have now.
+
+    Raises:
+        StoreError: the store refuses or does not answer.
+    """
+    root = f"{store.uri}/"
+    found = []
+    for key in (uri.removeprefix(root) for uri in uris if uri.startswith(root)):
+        try:
+            decode(store.get(key), key)
+        except DamagedError:
+            found.append(store.set_aside(key))
+    return found
 
 
 # Both wait for storage more than they compute, and must not wait for a transport to end.

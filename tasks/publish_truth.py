@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 from prefect import task
@@ -12,6 +12,8 @@ from otce.measure_config import KINDS
 from otce.store import Store
 from otce.tables import table
 from otce.truth_tables import FAILURES, KEPT, TIMINGS, Cell, truth_tables
+
+_AT_ONCE: Final = 8
 
 
 @task(task_run_name="publish truth {run_id}", cache_policy=NO_CACHE, persist_result=False)
@@ -61,6 +63,25 @@ def publish_truth(
     return truth
 
 
+def sound_transfers(names: Iterable[str], store: Store) -> set[str]:
+    """Say which transfers are kept and whole; damaged ones are set aside.
+
+    Args:
+        names: fingerprints of transfers.
+        store: where they are kept.
+
+    Returns:
+        Those that need not be made again.
+
+    Raises:
+        StoreError: the store refuses or does not answer.
+    """
+    ordered = sorted(names)
+    with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+        found = pool.map(lambda name: store.sound_table(f"truth/{name}.parquet", KEPT), ordered)
+        return {name for name, one in zip(ordered, found, strict=True) if one is not None}
+
+
 def _rows(
     store: Store, folder: str, schema: pa.Schema, names: Iterable[str]
 ) -> dict[str, dict[str, Any]]:
@@ -71,7 +92,7 @@ def _rows(
         return found
 
     ordered = sorted(set(names))
-    with ThreadPoolExecutor(max_workers=8) as pool:
+    with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
         return dict(zip(ordered, pool.map(row, ordered), strict=True))
 
 

@@ -6,6 +6,7 @@ says that it is transient; anything else would fail the same way.
 
 import contextlib
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 import ray
 
-from otce.errors import LostFeaturesError, OtceError, WorkerDiedError
+from otce.errors import ClusterError, LostFeaturesError, OtceError, WorkerDiedError
 from otce.events import about, event, in_json
 from tasks import metrics
 from tasks.ray_calls import RayEndedError, Ref, finished, inside, result
@@ -32,6 +33,10 @@ _WORKER_ERRORS: Final = (
     ray.exceptions.TaskCancelledError,
     ray.exceptions.GetTimeoutError,
 )
+
+
+_SPILL: Final = "RAY_object_spilling_directory"
+_NO_ROOM: Final = (ray.exceptions.OutOfDiskError, ray.exceptions.ObjectStoreFullError)
 
 
 class GaveUpError(OtceError):
@@ -62,16 +67,31 @@ def explained(error: Exception) -> OtceError:
         cause = getattr(error, "cause", None)
         return cause if isinstance(cause, OtceError) else error
     if isinstance(error, ray.exceptions.RayTaskError):
-        cause = error.cause
-        if isinstance(cause, OtceError):
-            return cause
-        if isinstance(cause, ray.exceptions.ObjectLostError):
-            return LostFeaturesError("features were lost with the node that held them")
-        return OtceError(f"unexpected {type(cause).__name__} in a worker: {cause}")
+        return error.cause if isinstance(error.cause, OtceError) else _of_input(error.cause)
     if isinstance(error, _WORKER_ERRORS):
         first_line = str(error).strip().partition("\n")[0]
         return WorkerDiedError(f"a worker ended early ({type(error).__name__}: {first_line})")
-    return OtceError(f"unexpected {type(error).__name__}: {error}")
+    return _no_room() if isinstance(error, _NO_ROOM) else _unexpected(error, "")
+
+
+def _of_input(cause: Exception) -> OtceError:
+    """Explain what a worker did not raise by itself: it could not get, or put, what it works on."""
+    if isinstance(cause, ray.exceptions.ObjectLostError):
+        return LostFeaturesError("features were lost with the node that held them")
+    return _no_room() if isinstance(cause, _NO_ROOM) else _unexpected(cause, " in a worker")
+
+
+def _unexpected(error: Exception, where: str) -> OtceError:
+    return OtceError(f"unexpected {type(error).__name__}{where}: {error}")
+
+
+def _no_room() -> OtceError:
+    place = os.environ.get(_SPILL, "a folder below RAY_TMPDIR")
+    return ClusterError(
+        "features find no room: Ray's memory on a node is full, and so is the disk that it spills "
+        f"to ({place}); free that disk, set {_SPILL} to a larger one, or lower sampling.pixels or "
+        "sampling.repetitions; otce validate tells how many bytes features take"
+    )
 
 
 def attempt(work: Callable[[], _T], *, attempts: int, recover: Callable[[], object]) -> _T:

@@ -16,7 +16,7 @@ def evidence(monkeypatch):
     import evidence  # noqa: PLC0415 - found through the path above
 
     yield evidence
-    for name in ("evidence", "evidence_figures", "evidence_tables"):
+    for name in ("evidence", "evidence_figures", "evidence_tables", "short_fine_tunes"):
         sys.modules.pop(name)
 
 

@@ -25,6 +25,16 @@ mount -o remount,size=64m "$1/store"
 "$2" -m flows.cli run "$1/zoo.yaml" > "$1/grown.log" 2>&1; echo $? > "$1/grown.code"
 cp -a "$1/store" "$1/grown"
 """
+# The same for the disk that Ray spills to. Its memory is as small as Ray lets it be.
+SMALL_SPILL = """
+set -u
+mkdir "$1/spill"
+mount -t tmpfs -o size=8m tmpfs "$1/spill" || exit 77
+export RAY_object_spilling_directory="$1/spill" RAY_DEFAULT_OBJECT_STORE_MAX_MEMORY_BYTES=80000000
+"$2" -m flows.cli run "$1/zoo.yaml" > "$1/full.log" 2>&1; echo $? > "$1/full.code"
+mount -o remount,size=2g "$1/spill"
+"$2" -m flows.cli run "$1/zoo.yaml" > "$1/grown.log" 2>&1; echo $? > "$1/grown.code"
+"""
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +74,31 @@ def test_a_full_disk_is_a_permanent_error_and_a_larger_one_lets_the_run_finish(
     assert f"{PAIRS - n_left} pairs computed, {n_left} reused, 0 failed" in grown
     found = {n: (tmp_path / f"grown/runs/test/{n}.parquet").read_bytes() for n in TABLES}
     assert found == uninterrupted
+
+
+@pytest.mark.nightly
+def test_a_full_disk_under_ray_is_a_permanent_error_and_a_larger_one_lets_the_run_finish(
+    namespace, tmp_path, prefect_api, monkeypatch
+):
+    """F11: features of 98 MB a data set, where Ray holds 80 MB and spills 8."""
+    config = zoo_config(models=1, targets=1, images=24, pixels=2000, repetitions=3)
+    config["models"]["net-0"]["arguments"]["width"] = 4096
+    write_zoo(tmp_path, config)
+    for name, value in prefect_api.items():
+        monkeypatch.setenv(name, value)
+    script = [*namespace, "sh", "-c", SMALL_SPILL, "sh", str(tmp_path), sys.executable]
+    subprocess.run(script, stdin=subprocess.DEVNULL, timeout=280, check=True)
+    full, grown = ((tmp_path / f"{name}.log").read_text() for name in ("full", "grown"))
+    assert (tmp_path / "full.code").read_text() == "1\n", full
+    told = " ".join(full.split())
+    assert f"features find no room: Ray's memory on a node is full, {SPILLS} ({tmp_path}/" in told
+    assert "attempt 1 of 3" not in told
+    assert "Traceback" not in full
+    assert (tmp_path / "grown.code").read_text() == "0\n", grown
+    assert "1 pairs computed, 0 reused, 0 failed" in grown
+
+
+SPILLS = "and so is the disk that it spills to"
 
 
 def test_an_object_that_finds_no_room_is_absent_and_leaves_nothing_behind(tmp_path):

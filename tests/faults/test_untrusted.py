@@ -28,13 +28,13 @@ import pytest
 import torch
 from PIL import Image
 
-from otce import store as store_module
-from otce import tables
+from otce import table_bytes, tables
 from otce.config_file import load_config
 from otce.datasets.decode import decode_image
 from otce.errors import ConfigError, ModelError, OtceError, StoreError
 from otce.model_config import ModelConfig
-from otce.store import Store, encode_table
+from otce.store import Store
+from otce.table_bytes import encode_table
 from otce.zoo import load_model
 from otce.zoo.weights import parse_state
 from tests.zoo_nets import N_CLASSES, loaded, needs
@@ -187,7 +187,7 @@ def test_an_image_of_which_pillow_only_warns_is_refused():
 @pytest.mark.parametrize("compression", ["zstd", "gzip", "none"])
 def test_a_small_table_that_unpacks_to_a_bomb_is_refused(tmp_path, monkeypatch, compression):
     """S7: whoever writes to the bucket may not fill our memory; runs of one value take no room."""
-    monkeypatch.setattr(store_module, "_MOST_DECODED_BYTES", 1 << 20)
+    monkeypatch.setattr(table_bytes, "_MOST_DECODED_BYTES", 1 << 20)
     rows = 1 << 18
     bomb = pa.table({f.name: _constant(f.type, rows) for f in tables.COUNTS}, tables.COUNTS)
     store = Store(str(tmp_path))

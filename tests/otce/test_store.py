@@ -13,7 +13,8 @@ import pytest
 
 from otce.errors import StoreError
 from otce.files import read_bytes, write_bytes
-from otce.store import Store, encode_table
+from otce.store import Store
+from otce.table_bytes import encode_table
 
 SCHEMA = pa.schema(
     [
@@ -32,7 +33,7 @@ ENCODE = """
 import sys
 sys.path.insert(0, "tests/otce")
 from test_store import table
-from otce.store import encode_table
+from otce.table_bytes import encode_table
 sys.stdout.buffer.write(encode_table(table()))
 """
 
@@ -99,6 +100,23 @@ def test_what_is_set_aside_is_there_under_another_name(store):
     assert store.set_aside("scores/a") == "scores/a.corrupt"
     assert store.names("scores") == ["a.corrupt", "b"]
     assert store.get("scores/a.corrupt") == b"damaged"
+
+
+def test_a_damaged_table_that_can_be_made_again_is_set_aside_and_told(store, caplog):
+    assert store.sound_table("t.parquet", SCHEMA) is None
+    store.put_table("t.parquet", table())
+    assert store.sound_table("t.parquet", SCHEMA).equals(table())
+    damaged = bytearray(store.get("t.parquet"))
+    damaged[40] ^= 1
+    store.put("t.parquet", bytes(damaged))
+    assert store.sound_table("t.parquet", SCHEMA) is None
+    assert "t.parquet is damaged and was set aside as t.parquet.corrupt" in caplog.text
+    assert store.names("") == ["t.parquet.corrupt"]
+    assert store.get("t.parquet.corrupt") == damaged
+    other = pa.schema([pa.field("other", pa.int64())])
+    store.put_table("t.parquet", table())
+    with pytest.raises(StoreError, match="other columns"):
+        store.sound_table("t.parquet", other)
 
 
 def test_a_reader_beside_writers_never_sees_a_part(store):

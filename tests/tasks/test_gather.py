@@ -4,7 +4,8 @@ import pytest
 
 from otce.compact import compact_key, grouped
 from otce.pair_table import whole_pair
-from otce.store import Store, encode_table
+from otce.store import Store
+from otce.table_bytes import encode_table
 from otce.tables import PAIR
 from tasks.gather import gather
 
