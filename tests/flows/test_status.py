@@ -184,7 +184,8 @@ def test_a_shard_that_is_repeated_is_told_with_its_model_and_attempt(killed):
     for event in retried:
         assert (event["run_id"], event["attempt"]) == ("test", 1)
         assert event["error_class"] == "WorkerDiedError"
-        assert event["model"].startswith("net-")
+        # The actor may still have held the model that cannot be used.
+        assert event["model"] in {"deaf", "net-0", "net-1", "net-2"}
         assert event["stage"] in {"load", "extract"}
 
 
