@@ -30,6 +30,7 @@ from study_baselines import baselines, class_shares
 from otce.config import RunConfig
 from otce.config_file import load_config
 from otce.datasets.expand import expanded
+from otce.measure_config import AT_SOURCE
 from otce.store import Store
 from tasks.kept import kept_sides
 
@@ -159,9 +160,11 @@ def keep(run: RunConfig, name: str, store: Path) -> None:
     draws = rows_of(folder / "scores.parquet", _DRAWS)
     write(f"{name}-draws", [row for row in draws if row["metric"] == "otce"])
     write(f"{name}-influences", influences(folder, store))
-    write(f"{name}-truth", rows_of(folder / "truth.parquet", _TRUTH))
+    truth = rows_of(folder / "truth.parquet", _TRUTH)
+    write(f"{name}-truth", [row for row in truth if row["kind"] != AT_SOURCE])
     pixels = rows_of(folder / "truth_images.parquet", _PIXELS)
-    write(f"{name}-truth_images", [row for row in pixels if row["kind"] != "scratch"])
+    judged = [row for row in pixels if row["kind"] not in {AT_SOURCE, "scratch"}]
+    write(f"{name}-truth_images", judged)
     write(f"{name}-costs", rows_of(folder / "truth_timings.parquet", _COSTS))
     write(f"{name}-baselines", [*baselines(run), *read(f"{name}-short")])
     write(f"{name}-domains", class_shares(run))

@@ -14,11 +14,12 @@ from prefect.futures import PrefectFuture, as_completed
 from prefect.runtime import flow_run
 from rich.console import Console
 
+from flows.held_back import data_needed
 from flows.manifest import manifest
 from flows.pairs import list_datasets
 from flows.progress import Progress
 from flows.sources import with_signatures
-from flows.transfers import Planned, data_needed, failed, plan_transfers
+from flows.transfers import Planned, failed, plan_transfers
 from otce.config import RunConfig
 from otce.config_file import load_config
 from otce.datasets.expand import expanded

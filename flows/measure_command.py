@@ -42,8 +42,8 @@ def measure(
         from otce.config_file import load_config  # noqa: PLC0415
 
         written = load_config(config, overrides or ())
+        from flows.held_back import measure_of  # noqa: PLC0415
         from flows.measure import measure_zoo  # noqa: PLC0415
-        from flows.transfers import measure_of  # noqa: PLC0415
 
         # Before the server is waited for: what is wrong is told at once.
         measure_of(written)
@@ -71,8 +71,9 @@ def show_truth(console: Console, truth: "pa.Table") -> None:
         truth: `otce.truth_tables.TRUTH`.
     """
     from flows.show import plain  # noqa: PLC0415
+    from otce.measure_config import AT_SOURCE  # noqa: PLC0415
 
-    rows = truth.to_pylist()
+    rows = [row for row in truth.to_pylist() if row["kind"] != AT_SOURCE]
     for target in dict.fromkeys(row["target_dataset"] for row in rows):
         mine = [row for row in rows if row["target_dataset"] == target]
         for shots in sorted({row["shots"] for row in mine} - {0}) or [0]:

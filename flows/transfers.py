@@ -1,17 +1,17 @@
-"""What `otce measure` is to do: images held back, overlaps refused, transfers named."""
+"""What `otce measure` is to do: transfers named, and what each of them needs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from flows.held_back import at_home_of, held_back_of, measure_of, refuse_overlap
 from flows.pairs import Pair, lost_pairs
-from flows.sources import Described, over_models, pinned_only, source_side
+from flows.sources import Described, over_models, source_side
 from otce.config import RunConfig
-from otce.datasets.items import listing
 from otce.datasets.selection import evenly_spaced
-from otce.errors import ConfigError, DataError, OtceError
+from otce.errors import DataError, OtceError
 from otce.identity import Signature
-from otce.measure_config import MeasureConfig
+from otce.measure_config import AT_SOURCE, MeasureConfig
 from otce.scores.zero_shot import class_map
 from otce.truth_tables import Cell, truth_fingerprint
 from tasks.census import Listed
@@ -38,73 +38,6 @@ class Planned:
     failures: list[dict[str, Any]]
 
 
-def held_back_of(config: RunConfig) -> dict[str, str]:
-    """Find the data set of held-back images of every target.
-
-    Args:
-        config: a run over concrete data sets.
-
-    Returns:
-        Ids by target.
-
-    Raises:
-        ConfigError: there is no `measure`, a target has none, or a name stands for nothing.
-    """
-    evaluate, found = measure_of(config).evaluate, {}
-    for target in config.targets:
-        whole, _, part = target.rpartition("/")
-        named = evaluate.get(target) or (f"{evaluate[whole]}/{part}" if whole in evaluate else None)
-        if named not in config.datasets:
-            told = "no data set" if named is None else f"{named}, which is no data set,"
-            raise ConfigError(
-                f"measure.evaluate has {told} for target {target}; name one of held-back images "
-                f"there; data sets: {listing(sorted(config.datasets))}"
-            )
-        found[target] = str(named)
-    return found
-
-
-def measure_of(config: RunConfig) -> MeasureConfig:
-    """Say how a run measures.
-
-    Args:
-        config: the run.
-
-    Returns:
-        Its measure section.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    if config.measure is None:
-        raise ConfigError(
-            "there is no measure section; name the held-back images of every target, such as "
-            "measure: {evaluate: {bay: bay-test}}"
-        )
-    return config.measure
-
-
-def data_needed(config: RunConfig) -> dict[Pair, tuple[str, ...]]:
-    """Name the data sets that each pair's transfers ask for.
-
-    Args:
-        config: a run over concrete data sets.
-
-    Returns:
-        Ids by pair.
-
-    Raises:
-        ConfigError: see `held_back_of`.
-    """
-    evaluate, later = held_back_of(config), pinned_only(config)
-    return {
-        (model, target): (target, evaluate[target])
-        if config.models[model].signature or config.models[model].source in later
-        else (target, evaluate[target], str(config.models[model].source))
-        for model, target in config.pairs
-    }
-
-
 def plan_transfers(
     config: RunConfig,
     described: Described,
@@ -125,8 +58,8 @@ def plan_transfers(
     Raises:
         ConfigError: see `held_back_of`.
     """
-    evaluate = held_back_of(config)
-    known = [pair for pair in config.pairs if pair not in lost_pairs(lost)]
+    evaluate, at_home = held_back_of(config), at_home_of(config)
+    known = [pair for pair in (*config.pairs, *at_home) if pair not in lost_pairs(lost)]
     content = {id_: (data.digest, data.classes) for id_, data in listed.items()}
     sides = over_models(
         lambda id_: source_side(id_, config, described, content),
@@ -144,12 +77,13 @@ def plan_transfers(
         try:
             if isinstance(side, OtceError):
                 raise side
-            _refuse_overlap(model, target, evaluate[target], side, listed)
+            named = at_home.get((model, target)) or evaluate[target]
+            refuse_overlap(model, target, named, side, listed)
         except OtceError as error:
             stage = "load" if error is side else "overlap"
             planned.failures.append(_of_all(failure_row(model, target, stage, error)))
         else:
-            _add(planned, config, (model, target), side, evaluate[target])
+            _add(planned, config, (model, target), side, named)
     return planned
 
 
@@ -172,34 +106,17 @@ def _of_all(row: Mapping[str, Any]) -> dict[str, Any]:
     return rest | {"kind": None, "shots": None, "seed": None}
 
 
-def _refuse_overlap(
-    model: str, target: str, evaluate: str, side: Signature, listed: Mapping[str, Listed]
-) -> None:
-    """Refuse held-back images that anything was or will be trained on, by their digests."""
-    held_back = listed[evaluate]
-    if held_back.classes != listed[target].classes:
-        raise DataError(
-            f"{evaluate} has the classes {listing(list(held_back.classes))} and target {target} "
-            f"{listing(list(listed[target].classes))}; give both the same classes and label rules"
-        )
-    digests = dict(zip(held_back.image_digests, held_back.items, strict=True))
-    for trained, by in (
-        (target, "its transfers train on"),
-        (side.source, f"{model} was trained on"),
-    ):
-        if trained in listed:
-            seen = [digests[d].id for d in listed[trained].image_digests if d in digests]
-            if seen:
-                raise DataError(
-                    f"{len(seen)} of {len(digests)} images of {evaluate} are also in {trained}, "
-                    f"which {by}: {listing(seen)}; hold other images back (between, first, items)"
-                )
-
-
 def _cells(
-    measure: MeasureConfig, pair: Pair, label_map: tuple[int, ...], n_classes: int
+    measure: MeasureConfig,
+    pair: Pair,
+    label_map: tuple[int, ...],
+    n_classes: int,
+    *,
+    is_at_home: bool,
 ) -> list[Cell]:
     """The transfers of a pair that mean something, whether or not the model can be trained."""
+    if is_at_home:
+        return [Cell(*pair, AT_SOURCE)]
     found = []
     for kind in measure.kinds:
         if kind == "zero_shot":
@@ -214,7 +131,8 @@ def _cells(
 def _add(planned: Planned, config: RunConfig, pair: Pair, side: Signature, evaluate: str) -> None:
     target, measure = planned.listed[pair[1]], measure_of(config)
     label_map = class_map(side.classes, target.classes) or ()
-    for cell in _cells(measure, pair, label_map, len(target.classes)):
+    is_at_home = pair[1] == side.source
+    for cell in _cells(measure, pair, label_map, len(target.classes), is_at_home=is_at_home):
         if cell.shots > len(target.items):
             error = DataError(
                 f"{target.id} has {len(target.items)} images, fewer than the {cell.shots} of "
@@ -235,11 +153,12 @@ def _job(
     target: Listed,
     held_back: Listed,
 ) -> Job:
-    training = (
-        None
-        if cell.kind == "zero_shot"
-        else measure_of(config).training(cell.kind, int(cell.seed or 0))
-    )
+    training = None
+    match cell.kind:
+        case "zero_shot" | "at_source":
+            pass
+        case kind:
+            training = measure_of(config).training(kind, int(cell.seed or 0))
     name = truth_fingerprint(
         config,
         cell,

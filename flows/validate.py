@@ -10,6 +10,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from flows.held_back import data_needed
 from flows.memory import check_memory
 from flows.pairs import absent
 from flows.race import race_line
@@ -23,7 +24,7 @@ from flows.sources import (
     source_side,
     with_signatures,
 )
-from flows.transfers import data_needed, plan_transfers
+from flows.transfers import plan_transfers
 from otce.census import count_labels
 from otce.config import RunConfig
 from otce.counts import kept_counts

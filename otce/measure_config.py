@@ -20,6 +20,8 @@ KINDS: Final[tuple[Kind, ...]] = (
     "scratch",
 )
 """Kinds of transfer, from the one that changes least."""
+AT_SOURCE: Final = "at_source"
+"""No transfer: the model as it is, on images of its own source that were held back."""
 Trained = Literal["head", "fine_tune", "fine_tune_new_head", "scratch"]
 
 
@@ -77,7 +79,8 @@ class MeasureConfig(Section):
     """Which transfers are made and how."""
 
     evaluate: dict[str, str] = Field(default_factory=dict)
-    """By target, the data set of held-back images that its transfers are judged on."""
+    """By target, the data set of held-back images that its transfers are judged on. Where a source
+    is named as well, its models are judged at home: a baseline of every score."""
     kinds: Annotated[tuple[Kind, ...], Field(min_length=1), AfterValidator(_once)] = KINDS
     """Which transfers are made."""
     shots: Annotated[

@@ -36,12 +36,14 @@ class Transfer:
     """What a transfer gave.
 
     Attributes:
+        n_parameters: weights of the source model.
         confusion: pixels of the held-back images.
         learning_rate: the chosen one; None where nothing was trained.
         validation_miou: mIoU by which it was chosen, in order of the rates, None where a training
             diverged; empty where there was no choice.
     """
 
+    n_parameters: int
     confusion: Confusion
     learning_rate: float | None
     validation_miou: tuple[float | None, ...]
@@ -70,7 +72,7 @@ def as_it_is(
     """
     with _failures_of(model), torch.no_grad():
         learner = Learner(model, tuple(class_map), n_classes)
-        return Transfer(learner.judged(held_back), None, ())
+        return Transfer(_size(model), learner.judged(held_back), None, ())
 
 
 def transferred(
@@ -100,6 +102,7 @@ def transferred(
         DataError: an image cannot be read, or none is labelled.
     """
     with _failures_of(model):
+        n_parameters = _size(model)
         data = Labelled.of(few, model.preprocessing)
         torch.manual_seed(training.seed)
         outputs = _made_new(model, training, data.inputs[0][None].to(model.device), n_classes)
@@ -111,7 +114,11 @@ def transferred(
             raise ModelError(
                 f"diverges at learning rate {rate:g}; write lower ones in measure.learning_rates"
             )
-        return Transfer(learner.judged(held_back), rate, tried)
+        return Transfer(n_parameters, learner.judged(held_back), rate, tried)
+
+
+def _size(model: SourceModel) -> int:
+    return sum(weight.numel() for weight in model.network.parameters())
 
 
 def _made_new(

@@ -5,11 +5,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import pyarrow as pa
 
-from otce.columns import INT, NUMBER, SCHEMA_VERSION, TEXT, column, schema
+from otce.columns import INT, LATER, NUMBER, SCHEMA_VERSION, TEXT, column, schema
 from otce.config import RunConfig
 from otce.fingerprint import fingerprint
 from otce.identity import Signature
@@ -20,7 +20,12 @@ from otce.transfer import TRANSFER_VERSION, Transfer
 _TRANSFER: Final = (
     column("source_model", TEXT, "id of the source model"),
     column("target_dataset", TEXT, "id of the target data set"),
-    column("kind", TEXT, "zero_shot, head, fine_tune, fine_tune_new_head or scratch"),
+    column(
+        "kind",
+        TEXT,
+        "zero_shot, head, fine_tune, fine_tune_new_head or scratch; at_source: no transfer, the "
+        "model on held-back images of its source",
+    ),
     column("shots", INT, "labelled target images asked for; 0 where nothing is trained"),
     column("seed", pa.int64(), "root of new weights and batches; empty where nothing is trained"),
 )
@@ -59,6 +64,7 @@ TRUTH: Final = schema(
     column("model_digest", TEXT, "SHA-256 of the weights file; empty when trained from scratch"),
     column("target_digest", TEXT, "digest of the target data set"),
     column("evaluate_digest", TEXT, "digest of the data set of held-back images"),
+    column("n_parameters", pa.int64(), "weights of the source model", later=LATER),
 )
 """A row per measured transfer."""
 
@@ -122,7 +128,7 @@ class Cell:
 
     model: str
     target: str
-    kind: Kind
+    kind: Kind | Literal["at_source"]
     shots: int = 0
     seed: int | None = None
 
@@ -206,6 +212,7 @@ def kept_table(row: Mapping[str, Any], found: Transfer, item_ids: Sequence[str])
         "class_iou": counts.class_iou,
         "class_accuracy": counts.class_accuracy,
         "learning_rate": found.learning_rate,
+        "n_parameters": found.n_parameters,
         "validation_miou": found.validation_miou,
         "n_eval_images": len(item_ids),
         "item_id": list(item_ids),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from otce import tables
 from otce.errors import DataError
 from otce.intervals import Side
+from otce.measure_config import AT_SOURCE
 from otce.truth.baselines import with_learned, with_static
 from otce.truth.cell import Cell
 from otce.truth.images import held_back, spread_by_data_set
@@ -20,6 +21,8 @@ from otce.truth.read import Baseline, Measured
 from otce.truth.tables import AGREEMENT
 
 _REFERENCE = "otce"
+_AT_HOME = AT_SOURCE.replace("_", " ")
+_SIZE, _SOURCE_MIOU = "parameter count", "source mIoU"
 _Values = dict[tuple[str, str], float]
 """By model and target."""
 Scored = tuple[str, str, str]
@@ -57,7 +60,7 @@ def assess(
     by_truth: dict[str, list[Measured]] = {}
     for one in kept:
         by_truth.setdefault(one.truth, []).append(one)
-    extra = _of_baselines(baselines, scored)
+    extra = _of_baselines([*known_of_models(truth), *baselines], scored)
     rows = []
     for name, measured in by_truth.items():
         others = {
@@ -80,6 +83,24 @@ def assess(
             f"{known}, the truth's {', '.join(sorted({one.target for one in truth}))}"
         )
     return tables.table(rows, AGREEMENT)
+
+
+def known_of_models(truth: Iterable[Measured]) -> list[Baseline]:
+    """Take from a truth what it says of models whatever they are transferred to.
+
+    Args:
+        truth: what was measured.
+
+    Returns:
+        Their sizes, and how well they do on held-back images of their own source.
+    """
+    found = {}
+    for one in truth:
+        if one.n_parameters is not None:
+            found[_SIZE, one.model] = float(one.n_parameters)
+        if one.truth == _AT_HOME:
+            found[_SOURCE_MIOU, one.model] = one.value
+    return [Baseline(name, model, None, value) for (name, model), value in found.items()]
 
 
 def _of_run(

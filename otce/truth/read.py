@@ -39,6 +39,7 @@ class Measured:
         seed: of the training.
         value: higher is better.
         images: pixels of the images that judged, None where they are not known.
+        n_parameters: weights of the model, None where they were not counted.
     """
 
     truth: str
@@ -47,6 +48,7 @@ class Measured:
     seed: str
     value: float
     images: Confusion | None = None
+    n_parameters: int | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,7 @@ def read_truth(uri: str, options: StorageOptions | None = None) -> list[Measured
             seed=str(row.get("seed", "")),
             value=value,
             images=images.get(_transfer(row)),
+            n_parameters=row.get("n_parameters"),
         )
         if one.images is not None and abs(one.images.mean_iou - value) > _SAME_IOU:
             raise DataError(

@@ -11,7 +11,8 @@ import pytest
 import torch
 import yaml
 
-from flows.transfers import _part, held_back_of
+from flows.held_back import held_back_of
+from flows.transfers import _part
 from otce.config import RunConfig
 from otce.errors import ConfigError
 from tasks.census import Listed
@@ -29,6 +30,7 @@ def study():
     return {
         "datasets": {
             "alder": {"layout": "scenes:alder", "count": 48},
+            "alder-test": {"layout": "scenes:alder", "count": 8, "first": 100},
             "dune": {"layout": "scenes:dune", "count": 48},
             "birch": {"layout": "scenes:birch", "count": 6, **small},
             "birch-test": {"layout": "scenes:birch", "count": 8, "first": 100, **small},
@@ -50,7 +52,7 @@ def study():
         },
         "targets": ["birch", "ember"],
         "measure": {
-            "evaluate": {"birch": "birch-test", "ember": "ember-test"},
+            "evaluate": {"birch": "birch-test", "ember": "ember-test", "alder": "alder-test"},
             "kinds": ["zero_shot", "head", "scratch"],
             "shots": [5],
             "seeds": [0],
@@ -99,7 +101,7 @@ def test_the_near_city_transfers_better_than_the_far_one(measured):
 
 def test_every_transfer_is_a_row_with_what_it_took(measured):
     folder, output = measured
-    truth = rows(folder)
+    truth = [row for row in rows(folder) if row["kind"] != "at_source"]
     assert len(truth) == 5 + 4 + 4
     trained = [row for row in truth if row["kind"] != "zero_shot"]
     for row in truth:
@@ -112,8 +114,30 @@ def test_every_transfer_is_a_row_with_what_it_took(measured):
         assert (row["shots"], row["seed"], row["n_train_images"], row["steps"]) == (5, 0, 5, 20)
         best = np.argmax(row["validation_miou"]) if row["validation_miou"] else 0
         assert row["learning_rate"] == row["learning_rates"][best]
-    assert "13 transfers measured, 0 reused, 7 failed" in output
+    assert "16 transfers measured, 0 reused, 7 failed" in output
     assert "target birch, 5 labelled images" in output
+
+
+def test_models_are_judged_at_home_where_images_of_their_source_are_held_back(measured):
+    """Dune's are not, so its nets have no such row."""
+    folder, output = measured
+    home = [row for row in rows(folder) if row["kind"] == "at_source"]
+    assert [row["source_model"] for row in home] == ["depthwise-alder", "script", "unet-alder"]
+    for row in home:
+        assert row["target_dataset"] == row["source_dataset"] == "alder"
+        assert (row["evaluate_dataset"], row["shots"], row["steps"]) == ("alder-test", 0, 0)
+    away = value(folder, "zero_shot")
+    found = {row["source_model"]: row["value"] for row in home}
+    for model in ("depthwise-alder", "unet-alder"):
+        assert found[model] > away[model]
+    # It is no transfer, and no target is called alder.
+    assert "target alder" not in output
+
+
+def test_the_size_of_every_model_is_told(measured):
+    sizes = {row["source_model"]: row["n_parameters"] for row in rows(measured[0])}
+    assert sizes["script"] == sum(weight.numel() for weight in net().parameters())
+    assert sizes["unet-alder"] == sizes["unet-dune"] != sizes["depthwise-alder"]
 
 
 def test_figures_follow_from_the_pixels_of_every_image(measured):
@@ -168,7 +192,7 @@ def test_a_model_whose_head_cannot_be_replaced_is_judged_as_it_is(measured):
 
 def test_timings_stand_apart_from_what_is_repeatable(measured):
     timings = rows(measured[0], "truth_timings")
-    assert len(timings) == 5 + 4 + 2
+    assert len(timings) == 3 + 5 + 4 + 2
     assert all(row["wall_s"] > 0 < row["cpu_s"] for row in timings)
     assert {(row["device"], row["gpu_s"]) for row in timings} == {("cpu", 0.0)}
 
@@ -177,12 +201,12 @@ def test_what_is_kept_is_not_made_again_whatever_else_is_measured(measured, tmp_
     """That a whole measurement comes back with equal bytes: tests/faults/test_kill_measure.py."""
     folder = shutil.copytree(measured[0], tmp_path / "again")
     manifest = json.loads((folder / RUN / "measure.json").read_text())
-    assert manifest["transfers"] == {"computed": 13, "reused": 0, "failed": 7}
+    assert manifest["transfers"] == {"computed": 16, "reused": 0, "failed": 7}
     fewer = study() | {"targets": ["birch"]}
     fewer["models"].pop("script")
     code, output = otce("measure", written(folder, fewer), log=tmp_path / "log", env=prefect_api)
     assert code == 0, output
-    assert "0 transfers measured, 12 reused, 0 failed" in output
+    assert "0 transfers measured, 14 reused, 0 failed" in output
     assert "starting Ray" not in output
     for name in ("truth", "truth_images"):
         before, after = (pq.read_table(f / RUN / f"{name}.parquet") for f in (measured[0], folder))

@@ -1,5 +1,7 @@
 """Truth tables of a user, and what the report makes of them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -110,6 +112,24 @@ def test_untrained_truths_are_baselines_of_trained_ones():
         "zero shot",
     }
     assert "head retrained" not in {r["predictor"] for r in found}
+
+
+def test_sizes_and_results_at_home_are_baselines_and_no_truth():
+    """Their order is the wrong one here, and a model that was not judged at home has none."""
+    home = [
+        Measured("at source", model, "home", "", 0.1 * n) for n, model in enumerate(MODELS[:-1])
+    ]
+    sized = [replace(one, n_parameters=100 - i) for i, one in enumerate(truth_of())]
+    found = assess(run(("bay",)), sized + home).to_pylist()
+    taus = {r["predictor"]: r["value"] for r in found if r["measure"] == "tau"}
+    assert taus == {
+        "otce": pytest.approx(1),
+        "parameter count": pytest.approx(1),
+        "source mIoU": pytest.approx(-1),
+    }
+    assert {r["truth"] for r in found} == {"truth"}
+    (row,) = (r for r in found if (r["predictor"], r["measure"]) == ("source mIoU", "tau"))
+    assert row["n_models"] == len(MODELS) - 1
 
 
 def test_a_truth_of_other_targets_is_refused():
