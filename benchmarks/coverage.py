@@ -18,8 +18,8 @@ from rich.table import Table
 
 from otce.comparison import p_beats, standing
 from otce.intervals import Side, estimate, total
+from otce.report.svg import ACCENT, ALARM, GRID, INK, MUTED, drawing
 from otce.scores.influence import image_sums
-from otce.svg import ACCENT, ALARM, GRID, INK, MUTED, drawing
 
 COUNTS = (8, 16, 32, 100)
 COLOURS = (MUTED, INK, ACCENT, ALARM)

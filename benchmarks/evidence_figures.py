@@ -6,7 +6,7 @@ import numpy as np
 from evidence_tables import HERE, STUDIES, read
 from matplotlib.figure import Figure
 
-from otce.svg import ACCENT, ALARM, GRID, INK, MUTED, drawing
+from otce.report.svg import ACCENT, ALARM, GRID, INK, MUTED, drawing
 
 _COLOURS: Final = {"depthwise": ACCENT, "unet": ALARM, "pyramid": MUTED}
 

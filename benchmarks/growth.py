@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from transport import EPSILON, peak_mib, reference, tensors
 
-from otce.svg import canvas, drawing
+from otce.report.svg import canvas, drawing
 from otce.transport import Coupling, balanced, semi_relaxed
 
 COUNTS = (1_000, 2_000, 5_000, 10_000, 20_000)

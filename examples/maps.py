@@ -27,8 +27,8 @@ from otce.datasets import Dataset
 from otce.explain import by_image
 from otce.features import extract
 from otce.maps import CoupledDraw, couple_draw, pixel_map
-from otce.overlays import overlay
 from otce.patches import means, patch_map, placed, pooled
+from otce.report.overlays import overlay
 from otce.sampling import Sample
 from otce.zoo import SourceModel
 

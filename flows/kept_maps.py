@@ -4,7 +4,7 @@ import json
 from typing import Any, Final
 
 from otce.errors import StoreError
-from otce.report_risks import Overlay
+from otce.report.risks import Overlay
 from otce.store import Store
 
 MOST_PAIRS: Final = 3

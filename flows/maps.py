@@ -23,8 +23,8 @@ from otce.files import absolute_uri, join
 from otce.fingerprint import digest
 from otce.maps import CoupledDraw, couple_draw, pixel_map
 from otce.metric_recipe import metric_recipe
-from otce.overlays import overlay
 from otce.patches import PlacedPixels, patch_map, placed, pooled
+from otce.report.overlays import overlay
 from otce.store import Store
 
 _HARDEST: Final = 3

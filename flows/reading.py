@@ -12,7 +12,7 @@ from otce import tables
 from otce.drift import DRIFT
 from otce.errors import StoreError
 from otce.files import absolute_uri
-from otce.report import render
+from otce.report.page import render
 from otce.store import Store
 from otce.timing_table import TIMINGS
 

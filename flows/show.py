@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from otce.advice import worth_tuning
+from otce.report.advice import worth_tuning
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -84,7 +84,7 @@ def _table(title: str) -> Table:
 
 def _other_metrics(rows: list[dict[str, Any]]) -> Table:
     """Say for every other metric which models it puts first, and how far it agrees with OTCE."""
-    from otce.agreement import agreement  # noqa: PLC0415
+    from otce.report.agreement import agreement  # noqa: PLC0415
 
     table = _table("other metrics")
     table.add_column("metric", no_wrap=True)

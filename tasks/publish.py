@@ -62,7 +62,7 @@ def publish(
             is whole without it.
     """
     # Plots are loaded by the process that draws them only.
-    from otce.report import render  # noqa: PLC0415
+    from otce.report.page import render  # noqa: PLC0415
 
     found = {
         "scores": full.select(tables.SCORES.names).cast(tables.SCORES),

@@ -11,7 +11,7 @@ from otce import tables
 from otce.fingerprint import digest
 from otce.ranking import summarize
 from otce.recipe import FROM_COUPLING, Metric
-from otce.report import render
+from otce.report.page import render
 
 HOSTILE = (
     "<script>alert(1)</script>",

@@ -6,7 +6,7 @@ from scipy.stats import t as student
 
 from otce.drift import DRIFT, Earlier, changed_pairs, drift, interval, moved, sentence
 from otce.intervals import Side
-from otce.report_drift import drift_section
+from otce.report.drift import drift_section
 from otce.tables import SUMMARY, table
 from tests.drawn_runs import page, scored
 

@@ -10,7 +10,7 @@ import pytest
 from otce import tables
 from otce.errors import DataError
 from otce.ranking import summarize
-from otce.report import render
+from otce.report.page import render
 from otce.tables import PAIR
 from otce.truth.assess import assess
 from otce.truth.baselines import STATIC

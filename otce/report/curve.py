@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from otce.plots import curve_plot
+from otce.report.plots import curve_plot
 
 MOST_CURVES: Final = 24
 """Models whose curve is drawn, the best; swaps are told for all, and the table holds all."""

@@ -4,7 +4,7 @@ from statistics import fmean
 
 import pytest
 
-from otce.report_risks import Overlay
+from otce.report.risks import Overlay
 from tests.drawn_runs import CONFUSED, blurred, cells, page, risks, scored
 
 

@@ -4,7 +4,7 @@ import re
 from typing import get_args
 
 from otce.recipe import Metric
-from otce.report_metrics import ABOUT, MOST_MODELS, looks_at
+from otce.report.metrics import ABOUT, MOST_MODELS, looks_at
 from tests.drawn_runs import (
     CONFUSED,
     SEES_NO_SOURCE,

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from otce.advice import worth_tuning
 from otce.correspondence import Correspondence, correspondence
-from otce.curve import Curves, epsilon_curves
-from otce.plots import NARROW_PX, WIDE_PX, interval_plot
-from otce.report_metrics import MOST_MODELS, Metrics, all_metrics, decimals, label, position
-from otce.report_risks import Overlay, Risks, best_and_worst, by_model, pair_risks
+from otce.report.advice import worth_tuning
+from otce.report.curve import Curves, epsilon_curves
+from otce.report.metrics import MOST_MODELS, Metrics, all_metrics, decimals, label, position
+from otce.report.plots import NARROW_PX, WIDE_PX, interval_plot
+from otce.report.risks import Overlay, Risks, best_and_worst, by_model, pair_risks
 
 Row = dict[str, Any]
 

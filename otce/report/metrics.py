@@ -6,8 +6,8 @@ from math import floor, isnan, log10
 from statistics import median
 from typing import Any, Final, NamedTuple, cast, get_args
 
-from otce.agreement import agreement
 from otce.recipe import FROM_COUPLING, FROM_PREDICTIONS, OVER_ALL_PIXELS, Metric
+from otce.report.agreement import agreement
 
 Row = dict[str, Any]
 

@@ -9,7 +9,17 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.ticker import MaxNLocator
 
-from otce.svg import ACCENT, ALARM, GRID, INK, UNRANKED, canvas, drawing, inline_svg, printable
+from otce.report.svg import (
+    ACCENT,
+    ALARM,
+    GRID,
+    INK,
+    UNRANKED,
+    canvas,
+    drawing,
+    inline_svg,
+    printable,
+)
 
 WIDE_PX: Final = 1040
 """Width of figures for screens and paper."""

@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from matplotlib.colors import to_rgb
 
-from otce.plots import (
+from otce.report.plots import (
     CURVE_PX,
     NARROW_PX,
     WIDE_PX,

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from otce.maps import PixelMap
-from otce.overlays import overlay
 from otce.patches import PatchMap
+from otce.report.overlays import overlay
 from tests.drawn_runs import HOSTILE
 
 

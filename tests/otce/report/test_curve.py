@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otce import tables
-from otce.curve import MOST_CURVES, SOLVED_NATS, Curve, Swap, swaps
 from otce.ranking import summarize
-from otce.report import render
+from otce.report.curve import MOST_CURVES, SOLVED_NATS, Curve, Swap, swaps
+from otce.report.page import render
 from otce.store import Store
 from tests.drawn_runs import CONFUSED, Tags, blurred, curved, page, scored, text_of
 

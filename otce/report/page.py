@@ -11,14 +11,14 @@ from typing import Any, Final
 import pyarrow as pa
 from jinja2 import ChainableUndefined, Environment, PackageLoader
 
-from otce.curve import SOLVED_NATS
-from otce.plots import NARROW_PX, WIDE_PX, convergence_plot, scientific, shade
-from otce.report_drift import MOST_ROWS, drift_section
-from otce.report_metrics import ABOUT, MOST_MODELS, label, looks_at, noise, position
-from otce.report_race import races
-from otce.report_risks import Overlay
-from otce.report_targets import grids, target_sections
-from otce.report_truth import SHOWN, judged_truths
+from otce.report.curve import SOLVED_NATS
+from otce.report.drift import MOST_ROWS, drift_section
+from otce.report.metrics import ABOUT, MOST_MODELS, label, looks_at, noise, position
+from otce.report.plots import NARROW_PX, WIDE_PX, convergence_plot, scientific, shade
+from otce.report.race import races
+from otce.report.risks import Overlay
+from otce.report.targets import grids, target_sections
+from otce.report.truth import SHOWN, judged_truths
 from otce.tables import RISKS
 
 Row = dict[str, Any]
@@ -73,7 +73,7 @@ def render(
     solves = _solves(scores)
     return (
         _environment()
-        .get_template("report.html.j2")
+        .get_template("page.html.j2")
         .render(
             manifest=manifest,
             sections=sections,
@@ -99,7 +99,7 @@ def render(
 
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("otce", ""),
+        loader=PackageLoader("otce.report", ""),
         autoescape=True,
         undefined=ChainableUndefined,  # a manifest may lack what an older version did not know
         trim_blocks=True,

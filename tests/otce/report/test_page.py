@@ -6,7 +6,7 @@ from html import unescape
 import matplotlib as mpl
 import pytest
 
-from otce.report_metrics import MOST_MODELS
+from otce.report.metrics import MOST_MODELS
 from tests.drawn_runs import (
     CONFUSED,
     HOSTILE,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from otce.maps import PixelMap
 from otce.patches import PatchMap
-from otce.svg import drawing, printable
+from otce.report.svg import drawing, printable
 
 _COLORS: Final = "viridis"
 """Perceptually uniform, in grey as well, and for colour-blind eyes."""
