@@ -29,7 +29,7 @@ from otce.dataset_config import CityscapesDataset
 from otce.datasets import Item
 from otce.datasets.image_files import ImageDataset
 from otce.datasets.scenes import VOID, draw_scene
-from otce.store import Store
+from otce.storage.store import Store
 from tasks.census import list_dataset, take_census
 from tasks.cluster import cluster
 from tasks.retry import Window

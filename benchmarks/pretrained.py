@@ -17,14 +17,14 @@ import numpy as np
 import torch
 
 from otce.config_file import load_config
-from otce.crops import LabelledImage
 from otce.datasets import Dataset, open_dataset
 from otce.features import extract
 from otce.measure_config import Training
 from otce.model_config import PreprocessingChoice
 from otce.scores import gbc, h_score, h_score_shrunk, knn, leep, logme, nce, nleep, transrate
 from otce.scores import zero_shot_miou as zero_shot
-from otce.transfer import as_it_is, transferred
+from otce.transfer.crops import LabelledImage
+from otce.transfer.training import as_it_is, transferred
 from otce.zoo import load_model
 from otce.zoo.model import SourceModel
 

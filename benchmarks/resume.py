@@ -31,7 +31,7 @@ from otce.config_file import load_config
 from otce.explain import BOUNDARIES, FREQUENCIES
 from otce.pair_table import pair_rows, whole_pair
 from otce.readable import open_readable
-from otce.store import Store
+from otce.storage.store import Store
 
 CLASSES = 8
 AWS = {

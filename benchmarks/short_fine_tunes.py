@@ -19,7 +19,7 @@ from otce.config import RunConfig
 from otce.datasets import open_dataset
 from otce.datasets.selection import evenly_spaced
 from otce.measure_config import Training
-from otce.transfer import transferred
+from otce.transfer.training import transferred
 from otce.zoo import load_model
 
 NAME: Final = "fine-tune at equal compute"

@@ -31,7 +31,7 @@ from otce.config import RunConfig
 from otce.config_file import load_config
 from otce.datasets.expand import expanded
 from otce.measure_config import AT_SOURCE
-from otce.store import Store
+from otce.storage.store import Store
 from tasks.kept import kept_sides
 
 OTCE: Final = str(Path(sys.executable).with_name("otce"))

@@ -10,7 +10,7 @@ import torch
 
 from otce.config import RunConfig
 from otce.datasets import Dataset, open_dataset
-from otce.transfer import as_it_is
+from otce.transfer.training import as_it_is
 from otce.zoo import load_model
 
 Row = dict[str, Any]

@@ -25,9 +25,9 @@ from otce.config_file import load_config
 from otce.datasets import open_dataset
 from otce.datasets.expand import expanded
 from otce.errors import ConfigError, OtceError
-from otce.files import write_bytes
 from otce.fingerprint import fingerprint
 from otce.model_config import ModelConfig, Preprocessing
+from otce.storage.files import write_bytes
 from otce.zoo.factories import build
 from otce.zoo.libraries import library
 from otce.zoo.preprocess import chosen, to_input

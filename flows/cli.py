@@ -72,7 +72,7 @@ def run(
     os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "3")
     with prefect_server() as wait_for_server:
         from otce.config_file import load_config  # noqa: PLC0415
-        from otce.files import absolute_uri  # noqa: PLC0415
+        from otce.storage.files import absolute_uri  # noqa: PLC0415
 
         load_config(config, overrides or ())
         from flows.rank import rank_zoo  # noqa: PLC0415

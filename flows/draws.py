@@ -21,7 +21,7 @@ from otce.identity import Signature
 from otce.readable import Readable, open_readable
 from otce.sampling import Sample, pixels_to_draw
 from otce.signature import read_whole, refuse_other
-from otce.store import Store
+from otce.storage.store import Store
 from otce.zoo import SourceModel, load_model
 
 

@@ -7,10 +7,10 @@ from flows.sources import pinned_only, source_side, with_signatures
 from otce.config import RunConfig
 from otce.datasets.expand import expanded
 from otce.errors import ConfigError
-from otce.files import absolute_uri, write_bytes
 from otce.readable import open_readable
 from otce.signature import Contents, encode, kept_uris, read_whole, refuse_other
-from otce.store import Store
+from otce.storage.files import absolute_uri, write_bytes
+from otce.storage.store import Store
 
 
 def export_signature(config: RunConfig, model_id: str, uri: str) -> tuple[Contents, int]:

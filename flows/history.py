@@ -16,7 +16,7 @@ from otce.config import RunConfig
 from otce.drift import Earlier
 from otce.errors import ConfigError
 from otce.fingerprint import fingerprint
-from otce.store import Store
+from otce.storage.store import Store
 from otce.tables import SUMMARY
 
 NUMBERED = "{n}"

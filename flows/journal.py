@@ -17,7 +17,7 @@ from flows.sources import repetition_names
 from otce.config import RunConfig
 from otce.errors import StoreError
 from otce.fingerprint import fingerprint
-from otce.store import Store
+from otce.storage.store import Store
 
 
 class Journal:

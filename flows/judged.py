@@ -7,9 +7,9 @@ from rich.table import Table
 
 from flows.show import plain
 from otce.errors import ConfigError
-from otce.files import absolute_uri
 from otce.report.truth import SHOWN, judged_truths
-from otce.store import Store
+from otce.storage.files import absolute_uri
+from otce.storage.store import Store
 from otce.truth.assess import assess
 from otce.truth.read import read_baselines, read_truth
 from otce.truth.tables import AGREEMENT

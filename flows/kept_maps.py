@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from otce.errors import StoreError
 from otce.report.risks import Overlay
-from otce.store import Store
+from otce.storage.store import Store
 
 MOST_PAIRS: Final = 3
 MOST_IMAGES: Final = 3

@@ -19,13 +19,13 @@ from otce.config import RunConfig
 from otce.correspondence import averaged
 from otce.errors import ConfigError, DataError
 from otce.explain import Part, by_boundary, by_class, by_frequency, by_image
-from otce.files import absolute_uri, join
 from otce.fingerprint import digest
 from otce.maps import CoupledDraw, couple_draw, pixel_map
 from otce.metric_recipe import metric_recipe
 from otce.patches import PlacedPixels, patch_map, placed, pooled
 from otce.report.overlays import overlay
-from otce.store import Store
+from otce.storage.files import absolute_uri, join
+from otce.storage.store import Store
 
 _HARDEST: Final = 3
 _LISTED: Final = 20

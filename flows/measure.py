@@ -25,7 +25,7 @@ from otce.config_file import load_config
 from otce.datasets.expand import expanded
 from otce.errors import OtceError
 from otce.fingerprint import fingerprint
-from otce.store import Store
+from otce.storage.store import Store
 from tasks.cluster import cluster
 from tasks.publish_truth import publish_truth, sound_transfers
 from tasks.retry import Window, explained
@@ -42,10 +42,10 @@ class Measured:
     Attributes:
         run_id: folder of its tables below `runs/`.
         store_uri: the store.
-        truth: `otce.truth_tables.TRUTH`.
+        truth: `otce.transfer.tables.TRUTH`.
         computed: transfers made now.
         reused: transfers found in the store.
-        failures: rows of `otce.truth_tables.FAILURES`.
+        failures: rows of `otce.transfer.tables.FAILURES`.
     """
 
     run_id: str

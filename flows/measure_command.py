@@ -68,7 +68,7 @@ def show_truth(console: Console, truth: "pa.Table") -> None:
 
     Args:
         console: where to.
-        truth: `otce.truth_tables.TRUTH`.
+        truth: `otce.transfer.tables.TRUTH`.
     """
     from flows.show import plain  # noqa: PLC0415
     from otce.measure_config import AT_SOURCE  # noqa: PLC0415

@@ -9,8 +9,8 @@ from math import prod
 from typing import Final
 
 from flows.sources import over_models
-from otce.files import size_bytes
 from otce.model_config import Preprocessing
+from otce.storage.files import size_bytes
 from tasks.work import Work
 
 _IMAGE_PX: Final = 512 * 1024

@@ -18,7 +18,7 @@ from flows.sources import (
 from otce.config import RunConfig
 from otce.errors import DataError, OtceError
 from otce.identity import Signature
-from otce.store import Store
+from otce.storage.store import Store
 from tasks.census import Listed, list_dataset
 from tasks.retry import explained
 from tasks.work import Names, failure_row

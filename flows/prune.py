@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from otce.errors import ConfigError
-from otce.files import StorageOptions, absolute_uri, join
-from otce.listing import Entry, delete, entries, now_s
-from otce.retention import FOLDERS, REFERENCES, Verdict, unreferenced
-from otce.store import Store
+from otce.storage.files import StorageOptions, absolute_uri, join
+from otce.storage.listing import Entry, delete, entries, now_s
+from otce.storage.retention import FOLDERS, REFERENCES, Verdict, unreferenced
+from otce.storage.store import Store
 
 _DAY_S: Final = 86_400.0
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from otce.errors import DamagedError
 from otce.fingerprint import fingerprint
-from otce.store import Store
+from otce.storage.store import Store
 from otce.tables import SUMMARY
 
 _OF_ONE_START: Final = {"command", "started", "finished", "pairs"}

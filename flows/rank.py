@@ -32,7 +32,7 @@ from otce.config_file import load_config
 from otce.datasets.expand import expanded
 from otce.drift import DRIFT, Moved, moved, sentence
 from otce.events import about, event, in_json, json_lines
-from otce.store import Store
+from otce.storage.store import Store
 from tasks.publish import publish
 from tasks.timings import Timings
 

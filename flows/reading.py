@@ -11,9 +11,9 @@ from flows.show import show_failures, show_ranking, show_runs
 from otce import tables
 from otce.drift import DRIFT
 from otce.errors import StoreError
-from otce.files import absolute_uri
 from otce.report.page import render
-from otce.store import Store
+from otce.storage.files import absolute_uri
+from otce.storage.store import Store
 from otce.timing_table import TIMINGS
 
 

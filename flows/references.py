@@ -12,7 +12,7 @@ from otce.identity import (
     signature_fingerprint,
 )
 from otce.recipe import Metric
-from otce.retention import REFERENCES
+from otce.storage.retention import REFERENCES
 from otce.tables import table
 from tasks.work import Names
 
@@ -25,7 +25,7 @@ def references(config: RunConfig, found: Prepared) -> pa.Table:
         found: what is known of it.
 
     Returns:
-        A table of `otce.retention.REFERENCES`, sorted.
+        A table of `otce.storage.retention.REFERENCES`, sorted.
     """
     races = config.strategy == "race"
     rows = [_row("counts", count_fingerprint(data.digest)) for data in found.listed.values()]
@@ -50,7 +50,7 @@ def names_by_pair(references_: pa.Table) -> dict[Pair, dict[Metric, str]]:
     """Read back which scores a run referred to.
 
     Args:
-        references_: of schema `otce.retention.REFERENCES`.
+        references_: of schema `otce.storage.retention.REFERENCES`.
 
     Returns:
         Fingerprints by pair and metric.

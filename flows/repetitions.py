@@ -9,7 +9,7 @@ from flows.score import Scorer
 from flows.sources import repetition_names
 from otce.config import RunConfig
 from otce.recipe import Metric, repetitions_of
-from otce.store import Store
+from otce.storage.store import Store
 from tasks.kept import Kept
 from tasks.work import Wanted
 

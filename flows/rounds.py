@@ -14,7 +14,7 @@ from flows.score import Scorer
 from otce.config import RunConfig
 from otce.pair_table import unfinished_pair
 from otce.recipe import OVER_ALL_PIXELS
-from otce.store import Store
+from otce.storage.store import Store
 from tasks.kept import Kept
 
 _NAMED = 3

@@ -25,7 +25,7 @@ from otce.config import RunConfig
 from otce.errors import ClusterError
 from otce.events import about
 from otce.footprint import refuse_too_large
-from otce.store import Store
+from otce.storage.store import Store
 from tasks.actor import actor_maker
 from tasks.census import Census, kept_census, take_census
 from tasks.cluster import cluster

@@ -15,7 +15,7 @@ from flows.teller import Teller
 from otce.config import RunConfig
 from otce.errors import DamagedError
 from otce.recipe import Metric
-from otce.store import Store
+from otce.storage.store import Store
 from tasks.census import Census
 from tasks.gather import gather
 from tasks.keep import set_aside_damaged

@@ -9,8 +9,8 @@ from flows.pairs import Prepared, lost_pairs
 from flows.references import names_by_pair
 from otce.config import RunConfig
 from otce.errors import ConfigError
-from otce.retention import REFERENCES
-from otce.store import Store
+from otce.storage.retention import REFERENCES
+from otce.storage.store import Store
 from otce.tables import FAILURES
 
 PREVIOUS = "previous"

@@ -17,7 +17,7 @@ from otce.model_config import ModelConfig
 from otce.recipe import Metric
 from otce.scores.zero_shot import class_map
 from otce.signature import Contents, kept_uris, read_contents, refuse_other
-from otce.store import Store
+from otce.storage.store import Store
 from otce.zoo import model_identity
 
 _T = TypeVar("_T")

@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Any, Final, Literal
 
 from otce.errors import StoreError
-from otce.store import Store
+from otce.storage.store import Store
 from otce.tables import FAILURES
 
 Pair = tuple[str, str]

@@ -14,8 +14,8 @@ from rich.table import Table
 from flows.show import plain, printable, show_failures
 from flows.status import Part, Status, runs_of, seen, status_of
 from otce.errors import StoreError
-from otce.files import absolute_uri
-from otce.store import Store
+from otce.storage.files import absolute_uri
+from otce.storage.store import Store
 
 _MOST_LEFT = 12
 

@@ -13,7 +13,7 @@ from otce.errors import DataError, OtceError
 from otce.identity import Signature
 from otce.measure_config import AT_SOURCE, MeasureConfig
 from otce.scores.zero_shot import class_map
-from otce.truth_tables import Cell, truth_fingerprint
+from otce.transfer.tables import Cell, truth_fingerprint
 from tasks.census import Listed
 from tasks.transfer import Job, Part
 from tasks.work import failure_row
@@ -28,7 +28,7 @@ class Planned:
         jobs: how each is made, by fingerprint; models may share one.
         listed: data sets whose content was read, by id.
         sides: source sides by model.
-        failures: rows of `otce.truth_tables.FAILURES`.
+        failures: rows of `otce.transfer.tables.FAILURES`.
     """
 
     names: dict[Cell, str]
@@ -96,7 +96,7 @@ def failed(cell: Cell, stage: str, error: OtceError) -> dict[str, Any]:
         error: why; a `GaveUpError` also says after how many attempts.
 
     Returns:
-        A row of `otce.truth_tables.FAILURES`.
+        A row of `otce.transfer.tables.FAILURES`.
     """
     return _of_all(failure_row(cell.model, cell.target, stage, error)) | cell.row
 

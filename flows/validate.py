@@ -34,7 +34,7 @@ from otce.identity import Signature
 from otce.readable import Readable, open_readable
 from otce.sampling import pixels_to_draw
 from otce.signature import read_whole
-from otce.store import Store
+from otce.storage.store import Store
 from otce.zoo import load_model
 from otce.zoo.preprocess import described as described_preprocessing
 from tasks.census import Listed

@@ -2,7 +2,7 @@
 
 Two halves. Everything outside `execution` is science: it can change a number and is fingerprinted.
 Everything inside `execution` changes only speed and place, and is never hashed. What `measure` says
-counts for measured transfers alone (`otce.truth_tables`).
+counts for measured transfers alone (`otce.transfer.tables`).
 """
 
 from itertools import pairwise

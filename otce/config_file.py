@@ -13,10 +13,10 @@ from pydantic import ValidationError
 
 from otce.config import RunConfig
 from otce.errors import ConfigError, StoreError, StoreUnavailableError
-from otce.files import absolute_uri, read_bytes
 from otce.protocols import DEFAULT_PROTOCOLS
 from otce.secrets import without_secrets
 from otce.section import Section
+from otce.storage.files import absolute_uri, read_bytes
 from otce.yaml_places import MOST_BYTES, Document, Path, parse, parse_value
 
 _MOST_PROBLEMS: Final = 100

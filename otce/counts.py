@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from otce import tables
 from otce.datasets import Item
 from otce.identity import count_fingerprint
-from otce.store import Store
+from otce.storage.store import Store
 
 
 def kept_counts(dataset_digest: str, store: Store) -> NDArray[np.int64] | None:

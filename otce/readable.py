@@ -14,7 +14,7 @@ from otce.dataset_config import DatasetConfig, ImageFiles
 from otce.datasets import Dataset, Item, open_dataset
 from otce.datasets.items import listing
 from otce.errors import CorruptDataError, DataError
-from otce.files import StorageOptions
+from otce.storage.files import StorageOptions
 
 _SPELLED_OUT: Final = 4
 

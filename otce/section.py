@@ -5,9 +5,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
-from otce.files import absolute_uri
 from otce.protocols import DEFAULT_PROTOCOLS, refuse_others
 from otce.secrets import refuse_secret_uri
+from otce.storage.files import absolute_uri
 
 
 def resolved(uri: str, info: ValidationInfo) -> str:

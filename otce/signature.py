@@ -21,10 +21,10 @@ from pydantic import ValidationError
 
 from otce.draw import Draw
 from otce.errors import DamagedError, ModelError
-from otce.files import StorageOptions, join, read_bytes, size_bytes
 from otce.fingerprint import canonical_json, digest
 from otce.identity import Signature, signature_fingerprint
-from otce.store import Store
+from otce.storage.files import StorageOptions, join, read_bytes, size_bytes
+from otce.storage.store import Store
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

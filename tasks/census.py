@@ -17,11 +17,11 @@ from otce.census import concatenated, count_labels, draw_pixels, draw_settings
 from otce.config import DatasetConfig, RunConfig
 from otce.counts import keep_counts, kept_counts
 from otce.datasets import Item, open_dataset
-from otce.files import StorageOptions
 from otce.identity import heat_sample_fingerprint, sample_fingerprint
 from otce.readable import Readable, open_readable
 from otce.sampling import Sample
-from otce.store import Store
+from otce.storage.files import StorageOptions
+from otce.storage.store import Store
 from tasks.ray_calls import Ref, inside
 from tasks.retry import GaveUpError, Window
 

@@ -9,9 +9,9 @@ import pyarrow as pa
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from otce.compact import grouped, read_compact, write_compact
 from otce.errors import DamagedError
-from otce.store import Store
+from otce.storage.compact import grouped, read_compact, write_compact
+from otce.storage.store import Store
 from otce.tables import PAIR
 
 FEWEST_TO_COMPACT: Final = 1_000

@@ -9,10 +9,10 @@ import ray
 from otce.config import ExecutionConfig
 from otce.draw import Draw, joined
 from otce.errors import DamagedError
-from otce.files import StorageOptions, join, write_bytes
 from otce.identity import Signature
 from otce.signature import decode, draw_key, encode, read_whole, refuse_other
-from otce.store import Store
+from otce.storage.files import StorageOptions, join, write_bytes
+from otce.storage.store import Store
 from tasks.ray_calls import Ref, inside, result
 from tasks.retry import attempt
 

@@ -13,7 +13,7 @@ from otce.intervals import Side
 from otce.pair_table import whole_pair
 from otce.repetitions import kept_repetitions
 from otce.sides import sides_by_pair
-from otce.store import Store
+from otce.storage.store import Store
 
 _AT_ONCE: Final = 16
 

@@ -14,7 +14,7 @@ from otce.errors import StoreError
 from otce.intervals import Side
 from otce.ranking import summarize
 from otce.sides import sides_by_pair
-from otce.store import Store
+from otce.storage.store import Store
 from otce.timing_table import TIMINGS
 from otce.unfolded import joints, risks
 from tasks.kept import kept_sides
@@ -49,7 +49,7 @@ def publish(
         target_items: ids of the images by data set id.
         manifest: what the run was.
         config_yaml: the checked configuration as YAML.
-        references: what the run refers to, of schema `otce.retention.REFERENCES`.
+        references: what the run refers to, of schema `otce.storage.retention.REFERENCES`.
         earlier: the finished run that this one is compared with, if there is one.
         race: what a race decided, of schema `otce.tables.RACE`, if there was one.
         timings: what was computed took; where nothing was, that of an earlier start stays.

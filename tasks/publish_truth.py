@@ -9,9 +9,9 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from otce.measure_config import AT_SOURCE, KINDS
-from otce.store import Store
+from otce.storage.store import Store
 from otce.tables import table
-from otce.truth_tables import FAILURES, KEPT, TIMINGS, Cell, truth_tables
+from otce.transfer.tables import FAILURES, KEPT, TIMINGS, Cell, truth_tables
 
 _AT_ONCE: Final = 8
 
@@ -34,12 +34,12 @@ def publish_truth(
         store: the store.
         names: fingerprints of the transfers that are kept.
         sources: id of the source data set, by model.
-        failures: rows of `otce.truth_tables.FAILURES`.
+        failures: rows of `otce.transfer.tables.FAILURES`.
         manifest: what was done.
         config_yaml: the checked configuration as YAML.
 
     Returns:
-        The table of `otce.truth_tables.TRUTH`.
+        The table of `otce.transfer.tables.TRUTH`.
 
     Raises:
         StoreError: what is kept of a transfer is damaged, or the store refuses.

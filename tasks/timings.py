@@ -12,9 +12,9 @@ from typing import Any, Literal
 import pyarrow as pa
 import torch
 
+from otce.storage.traffic import READ
 from otce.tables import table
 from otce.timing_table import TIMINGS
-from otce.traffic import READ
 from tasks import metrics
 
 Step = Literal["load", "extract", "solve"]

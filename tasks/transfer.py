@@ -16,17 +16,17 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from otce.config import DatasetConfig
-from otce.crops import LabelledImage
 from otce.datasets import Item, open_dataset
 from otce.errors import DataError, OtceError
 from otce.features import round_alike
-from otce.files import StorageOptions
 from otce.measure_config import Training
 from otce.model_config import ModelConfig
-from otce.store import Store
+from otce.storage.files import StorageOptions
+from otce.storage.store import Store
 from otce.tables import table
-from otce.transfer import Transfer, as_it_is, transferred
-from otce.truth_tables import TIMINGS, Cell, kept_table
+from otce.transfer.crops import LabelledImage
+from otce.transfer.tables import TIMINGS, Cell, kept_table
+from otce.transfer.training import Transfer, as_it_is, transferred
 from otce.zoo import load_model
 from tasks.plan import Plan
 from tasks.ray_calls import Ref

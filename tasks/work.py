@@ -8,7 +8,7 @@ from otce.config import RunConfig
 from otce.errors import OtceError
 from otce.identity import Signature
 from otce.recipe import Metric
-from otce.store import Store
+from otce.storage.store import Store
 from tasks.census import Census
 from tasks.plan import Plan
 from tasks.ray_calls import Refs

@@ -10,8 +10,8 @@ from otce.datasets import open_dataset
 from otce.draw import Draw
 from otce.errors import ModelError
 from otce.features import extract, round_alike
-from otce.files import StorageOptions
 from otce.model_config import ModelConfig
+from otce.storage.files import StorageOptions
 from otce.zoo import SourceModel, load_model
 from tasks.shards import Shard
 from tasks.sums import Sums

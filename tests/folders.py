@@ -12,7 +12,7 @@ from otce.census import count_labels, dataset_digest, item_digests
 from otce.config import FolderDataset
 from otce.datasets import open_dataset
 from otce.errors import DataError
-from otce.files import write_bytes
+from otce.storage.files import write_bytes
 
 CLASSES = ("road", "sky", "tree")
 HEIGHT_WIDTH = (8, 16)

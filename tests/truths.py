@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from otce.confusion import Confusion
+from otce.transfer.confusion import Confusion
 from otce.truth.read import Measured
 
 MODELS, IMAGES, CLASSES = ("a", "b", "c", "d", "e"), 6, 3

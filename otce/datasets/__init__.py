@@ -14,7 +14,7 @@ from otce.dataset_config import ImageFiles, ScenesDataset
 from otce.datasets.drawn import DrawnScenes
 from otce.datasets.image_files import ImageDataset
 from otce.datasets.items import Item
-from otce.files import StorageOptions
+from otce.storage.files import StorageOptions
 
 __all__ = ["Dataset", "Item", "open_dataset"]
 

@@ -6,7 +6,7 @@ from otce.config import RunConfig
 from otce.dataset_config import CamvidDataset, CityscapesDataset, DatasetConfig
 from otce.datasets.image_files import ImageDataset
 from otce.errors import ConfigError
-from otce.files import StorageOptions
+from otce.storage.files import StorageOptions
 
 
 def expanded(config: RunConfig) -> RunConfig:

@@ -15,8 +15,8 @@ from otce.datasets.layouts import layout_of
 from otce.datasets.pairing import Found, Pairing, fits
 from otce.datasets.selection import chosen_ids
 from otce.errors import DataError
-from otce.files import StorageOptions, read_bytes
 from otce.fingerprint import digest, fingerprint
+from otce.storage.files import StorageOptions, read_bytes
 
 # A file with more bytes a pixel is no image that is read here, whatever its compression.
 _MOST_BYTES_A_PX: Final = 4

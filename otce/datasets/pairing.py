@@ -12,8 +12,8 @@ from otce.datasets.items import Item, listing
 from otce.datasets.layouts import Layout
 from otce.datasets.lists import Named
 from otce.errors import DataError
-from otce.files import StorageOptions, join, read_bytes
-from otce.listing import entries
+from otce.storage.files import StorageOptions, join, read_bytes
+from otce.storage.listing import entries
 
 _LARGEST_LIST_BYTES: Final = 1 << 24
 

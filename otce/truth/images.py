@@ -8,8 +8,8 @@ from itertools import product
 
 import numpy as np
 
-from otce.confusion import Confusion
 from otce.intervals import Side
+from otce.transfer.confusion import Confusion
 from otce.truth.cell import HeldBack, Spreads
 
 

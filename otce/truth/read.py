@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
-from otce.confusion import Confusion
 from otce.errors import DataError
-from otce.files import StorageOptions, exists, read_bytes
+from otce.storage.files import StorageOptions, exists, read_bytes
+from otce.transfer.confusion import Confusion
 
 _ALIASES: Final = {"source_model": "model", "target_dataset": "target"}
 _MOST_BYTES: Final = 1 << 28

@@ -11,9 +11,9 @@ from torch import nn
 
 from otce.datasets.items import listing
 from otce.errors import ModelError
-from otce.files import StorageOptions, exists, join
 from otce.fingerprint import digest
 from otce.model_config import ModelConfig, Preprocessing
+from otce.storage.files import StorageOptions, exists, join
 from otce.zoo.libraries import library, library_code
 from otce.zoo.preprocess import checked
 from otce.zoo.reference import Reference

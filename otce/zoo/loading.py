@@ -6,10 +6,10 @@ from threading import RLock
 import torch
 
 from otce.errors import ModelError
-from otce.files import StorageOptions
 from otce.fingerprint import digest
 from otce.identity import ModelIdentity
 from otce.model_config import ModelConfig
+from otce.storage.files import StorageOptions
 from otce.zoo import (
     factories,
     hf_nets,

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from otce.errors import ModelError
-from otce.files import StorageOptions
 from otce.fingerprint import digest
 from otce.model_config import ModelConfig, Preprocessing
+from otce.storage.files import StorageOptions
 from otce.zoo.libraries import library, library_code
 from otce.zoo.reference import Reference
 from otce.zoo.weights import fit, read_limited, read_weights

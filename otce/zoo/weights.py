@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from otce.datasets.items import listing
 from otce.errors import ModelError
-from otce.files import StorageOptions, read_bytes, size_bytes, write_bytes
 from otce.fingerprint import digest
 from otce.model_config import ModelConfig
+from otce.storage.files import StorageOptions, read_bytes, size_bytes, write_bytes
 
 State = dict[str, Tensor]
 # Where training scripts put the state dict among optimiser and epoch.

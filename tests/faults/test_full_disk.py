@@ -9,7 +9,7 @@ import pytest
 
 from flows import cli, reading
 from otce.errors import StoreError
-from otce.files import write_bytes
+from otce.storage.files import write_bytes
 from tests.kills import PAIRS, TABLES, slow_zoo, stored, tables
 from tests.zoo import otce, write_zoo, zoo_config
 

@@ -9,7 +9,7 @@ import signal
 
 import pytest
 
-from otce.store import Store
+from otce.storage.store import Store
 from otce.tables import FAILURES
 from tests.conftest import new_bucket
 from tests.faults.s3_proxy import RESET, SLOW_DOWN, always, s3_proxy

@@ -5,9 +5,9 @@ import time
 import pyarrow as pa
 import pytest
 
-from otce import files
 from otce.errors import DamagedError, StoreError, StoreUnavailableError
-from otce.store import Store
+from otce.storage import files
+from otce.storage.store import Store
 from tests.conftest import new_bucket
 from tests.faults.s3_proxy import (
     DENIED,

@@ -8,8 +8,8 @@
 | S5 | test_config_hostile.py (objects, bombs, nesting, size), test_config.py (duplicate keys) |
 | S6 | faults/test_untrusted_places.py, test_protocols.py (allow-list), test_config.py (run_id, globs), datasets/test_hostile_data.py (links, lists) |
 | S7 | datasets/test_decode.py (limits before decoding), datasets/test_hostile_data.py (bytes before reading) |
-| S8 | test_report.py (HTML), test_plots.py (SVG), flows/test_show.py (terminal and logs) |
-| S9 | test_store.py (digests, damage) |
+| S8 | report/test_page.py (HTML), report/test_plots.py (SVG), flows/test_show.py (terminal and logs) |
+| S9 | storage/test_store.py (digests, damage) |
 """  # noqa: E501 - a table
 
 import ast
@@ -28,13 +28,14 @@ import pytest
 import torch
 from PIL import Image
 
-from otce import table_bytes, tables
 from otce.config_file import load_config
 from otce.datasets.decode import decode_image
 from otce.errors import ConfigError, ModelError, OtceError, StoreError
 from otce.model_config import ModelConfig
-from otce.store import Store
-from otce.table_bytes import encode_table
+from otce import tables
+from otce.storage import table_bytes
+from otce.storage.store import Store
+from otce.storage.table_bytes import encode_table
 from otce.zoo import load_model
 from otce.zoo.weights import parse_state
 from tests.zoo_nets import N_CLASSES, loaded, needs
@@ -229,7 +230,7 @@ def _imported(text):
 
 def test_nothing_that_reads_the_store_can_unpickle():
     """S9: not by import, and NumPy's files are read nowhere."""
-    assert ROOT / "otce/store.py" in CODE
+    assert ROOT / "otce/storage/store.py" in CODE
     for path, text in CODE.items():
         assert not {name.partition(".")[0] for name in _imported(text)} & UNPICKLERS, path
         assert "np.load(" not in text, path

@@ -16,8 +16,8 @@ from flows import reading
 from otce.config import FolderDataset
 from otce.config_file import load_config
 from otce.errors import ConfigError, ModelError, StoreError
-from otce.files import write_bytes
-from otce.store import Store
+from otce.storage.files import write_bytes
+from otce.storage.store import Store
 from otce.zoo.weights import parse_state, read_limited
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ import pytest
 
 from flows.cli import guarded
 from otce.errors import ClusterError, ConfigError, DataError, ModelError, StoreError
-from otce.files import read_bytes
+from otce.storage.files import read_bytes
 from tests.conftest import BUCKETS
 from tests.zoo import otce, write_zoo, zoo_config
 
@@ -28,7 +28,9 @@ def test_the_help_of_the_command_loads_nothing_heavy():
 
 
 def test_the_library_loads_no_orchestration_and_no_plots():
-    everything = "import otce, otce.scores, otce.store, otce.zoo, otce.datasets, otce.config_file"
+    everything = (
+        "import otce, otce.scores, otce.storage.store, otce.zoo, otce.datasets, otce.config_file"
+    )
     assert not loaded_by(everything) & {"ray", "prefect", "matplotlib", "torchvision"}
     assert not loaded_by("import otce") & HEAVY
 

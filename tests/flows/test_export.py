@@ -8,7 +8,7 @@ from otce.draw import Draw
 from otce.identity import model_signature
 from otce.readable import open_readable
 from otce.signature import decode, draw_key, encode
-from otce.store import Store
+from otce.storage.store import Store
 from otce.zoo import model_identity
 from tests.folders import mask, photo, png
 from tests.zoo import write_zoo, zoo_config

@@ -6,7 +6,7 @@ from flows.history import finished, history, pinned
 from flows.pairs import Prepared
 from otce.config import RunConfig
 from otce.errors import ConfigError
-from otce.store import Store
+from otce.storage.store import Store
 from tests.zoo import zoo_config
 
 

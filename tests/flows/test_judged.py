@@ -5,7 +5,7 @@ import numpy as np
 from flows.judged import judged
 from otce import tables
 from otce.ranking import summarize
-from otce.store import Store
+from otce.storage.store import Store
 from otce.truth.assess import assess
 from tests.drawn_runs import scored
 from tests.truths import MODELS, truth_of, written

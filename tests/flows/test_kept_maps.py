@@ -7,7 +7,7 @@ from flows.reading import report
 from otce import tables
 from otce.errors import StoreError
 from otce.ranking import summarize
-from otce.store import Store
+from otce.storage.store import Store
 from tests.drawn_runs import CONFUSED, risks, scored, verdict
 
 

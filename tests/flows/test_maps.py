@@ -13,10 +13,10 @@ from otce import score_pixels
 from otce.config_file import load_config
 from otce.draw import Draw
 from otce.identity import model_signature
-from otce.listing import list_paths
 from otce.readable import open_readable
 from otce.signature import draw_key, encode
-from otce.store import Store
+from otce.storage.listing import list_paths
+from otce.storage.store import Store
 from otce.zoo import load_model, model_identity
 from tests.drawn_runs import HOSTILE
 from tests.folders import mask, photo, png

@@ -8,8 +8,8 @@ from rich.console import Console
 from flows import prune as module
 from flows.prune import prune, prune_command
 from otce.errors import ConfigError
-from otce.retention import REFERENCES
-from otce.store import Store
+from otce.storage.retention import REFERENCES
+from otce.storage.store import Store
 from otce.tables import table
 
 
@@ -112,7 +112,7 @@ def test_a_run_that_does_not_say_what_it_refers_to_stops_everything(store, store
 
 
 def test_a_store_without_times_gives_nothing_away_unless_asked(store, store_options, monkeypatch):
-    monkeypatch.setattr("otce.listing._MODIFIED", ())
+    monkeypatch.setattr("otce.storage.listing._MODIFIED", ())
     found = prune(store.uri, store_options, deletes=True)
     assert found.deletable == []
     assert [verdict.is_young for verdict in found.found["scores"]] == [None]

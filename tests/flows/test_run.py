@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from flows.status_command import find_status
-from otce.store import Store
+from otce.storage.store import Store
 from tests.folders import Place, pair
 from tests.zoo import otce, write_zoo, zoo_config
 

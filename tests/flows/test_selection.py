@@ -7,8 +7,8 @@ from flows.selection import selected, without_known_failures
 from otce import tables
 from otce.config import RunConfig
 from otce.errors import ConfigError
-from otce.retention import REFERENCES
-from otce.store import Store
+from otce.storage.retention import REFERENCES
+from otce.storage.store import Store
 from otce.tables import table
 from tests.zoo import zoo_config
 

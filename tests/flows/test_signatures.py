@@ -14,8 +14,8 @@ from flows.validate import validate
 from otce.config_file import load_config
 from otce.datasets import open_dataset
 from otce.errors import ConfigError
-from otce.files import read_bytes, write_bytes
-from otce.listing import list_paths
+from otce.storage.files import read_bytes, write_bytes
+from otce.storage.listing import list_paths
 from tests.conftest import new_bucket
 from tests.folders import png
 from tests.zoo import N_CLASSES, otce, write_zoo, zoo_config

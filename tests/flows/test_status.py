@@ -15,8 +15,8 @@ import pytest
 from flows.cli import app, guarded
 from flows.status import Status
 from flows.status_command import find_status
-from otce.retention import REFERENCES
-from otce.store import Store
+from otce.storage.retention import REFERENCES
+from otce.storage.store import Store
 from otce.tables import table
 from otce.timing_table import TIMINGS
 from tasks.gather import gather

@@ -6,7 +6,7 @@ from flows.cli import app, guarded
 from flows.status import Seen, status_of
 from flows.status_command import duration, find_status
 from otce.errors import StoreError
-from otce.store import Store
+from otce.storage.store import Store
 from otce.tables import FAILURES, table
 
 

@@ -9,7 +9,7 @@ from otce.census import dataset_digest, item_digests
 from otce.config_file import load_config
 from otce.counts import keep_counts
 from otce.datasets import open_dataset
-from otce.store import Store
+from otce.storage.store import Store
 from tests.zoo import otce, write_zoo, zoo_config
 
 

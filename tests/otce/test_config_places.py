@@ -10,8 +10,8 @@ import yaml
 from otce.config import RunConfig
 from otce.config_file import check, load_config
 from otce.errors import ConfigError, StoreUnavailableError
-from otce.files import write_bytes
 from otce.recipe import PRESETS
+from otce.storage.files import write_bytes
 from otce.yaml_places import Document, parse
 
 GOOD = """

@@ -5,7 +5,7 @@ import pytest
 
 from otce.counts import keep_counts, kept_counts
 from otce.datasets import Item
-from otce.store import Store
+from otce.storage.store import Store
 
 ITEMS = [Item(id=name, image=name, label=name) for name in ("a/1", "b ..", "ü")]
 

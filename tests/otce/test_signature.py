@@ -15,7 +15,6 @@ from hypothesis.extra import numpy as drawn
 from otce import signature
 from otce.draw import Draw
 from otce.errors import ModelError, StoreError
-from otce.files import write_bytes
 from otce.fingerprint import digest
 from otce.identity import Signature, signature_fingerprint
 from otce.model_config import Preprocessing
@@ -29,7 +28,8 @@ from otce.signature import (
     read_whole,
     refuse_other,
 )
-from otce.store import Store
+from otce.storage.files import write_bytes
+from otce.storage.store import Store
 
 SIDE = Signature(
     architecture="python:nets:net",

@@ -14,7 +14,7 @@ import pytest
 from otce import tables
 from otce.columns import SCHEMA_VERSION
 from otce.errors import StoreError
-from otce.store import Store, encode_table
+from otce.storage.store import Store, encode_table
 from tests.table_rows import LISTS, NO_CURVE, ROWS, SCORE
 
 SCHEMAS = {

@@ -7,7 +7,7 @@ from otce import tables
 from otce.config_file import check
 from otce.errors import DataError
 from otce.sampling import Sample
-from otce.store import Store
+from otce.storage.store import Store
 from otce.yaml_places import Document
 from tasks.census import Census, kept_census, list_dataset, take_census
 from tasks.retry import Window

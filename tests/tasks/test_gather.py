@@ -2,10 +2,10 @@
 
 import pytest
 
-from otce.compact import compact_key, grouped
 from otce.pair_table import whole_pair
-from otce.store import Store
-from otce.table_bytes import encode_table
+from otce.storage.compact import compact_key, grouped
+from otce.storage.store import Store
+from otce.storage.table_bytes import encode_table
 from otce.tables import PAIR
 from tasks.gather import gather
 

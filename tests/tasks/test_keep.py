@@ -8,7 +8,7 @@ from otce.config import ExecutionConfig
 from otce.draw import Draw
 from otce.errors import ModelError, StoreError
 from otce.signature import draw_key, encode, kept_uris
-from otce.store import Store
+from otce.storage.store import Store
 from tasks.keep import keep_draws, read_draws
 from tasks.retry import GaveUpError
 from tests.otce.test_signature import SIDE, draws, same

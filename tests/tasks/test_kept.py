@@ -11,8 +11,8 @@ from otce.identity import Signature
 from otce.model_config import Preprocessing
 from otce.pair_table import pair_rows, unfinished_pair, whole_pair
 from otce.repetitions import repetitions_name
-from otce.store import Store
-from otce.table_bytes import encode_table
+from otce.storage.store import Store
+from otce.storage.table_bytes import encode_table
 from tasks.kept import Kept
 from tests.two_values import BASE
 

@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from otce.files import read_bytes
+from otce.storage.files import read_bytes
 from otce.timing_table import TIMINGS
 from tasks.timings import Meter, Spent, Timings
 

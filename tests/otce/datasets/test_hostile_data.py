@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from otce.datasets import image_files
 from otce.datasets.lists import read_split_mat, read_text_list
 from otce.errors import DataError, OtceError, StoreError
-from otce.files import write_bytes
+from otce.storage.files import write_bytes
 from tests.folders import Place, mask, pair, photo, png
 from tests.layouts import LAYOUTS, LayoutPlace, split_mat
 

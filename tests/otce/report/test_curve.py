@@ -10,7 +10,7 @@ from otce import tables
 from otce.ranking import summarize
 from otce.report.curve import MOST_CURVES, SOLVED_NATS, Curve, Swap, swaps
 from otce.report.page import render
-from otce.store import Store
+from otce.storage.store import Store
 from tests.drawn_runs import CONFUSED, Tags, blurred, curved, page, scored, text_of
 
 EPSILONS = (0.03, 0.1, 1.0)

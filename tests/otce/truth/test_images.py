@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otce.confusion import Confusion
 from otce.errors import DataError
 from otce.intervals import Side
+from otce.transfer.confusion import Confusion
 from otce.truth import Cell, judge
 from otce.truth.assess import assess
 from otce.truth.baselines import LEARNED, with_learned

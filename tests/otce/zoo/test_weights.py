@@ -14,9 +14,9 @@ import safetensors.torch
 import torch
 
 from otce.errors import ModelError
-from otce.files import write_bytes
 from otce.fingerprint import digest
 from otce.model_config import ModelConfig
+from otce.storage.files import write_bytes
 from otce.zoo import load_model, model_identity
 from otce.zoo.weights import fit, parse_state, read_weights
 from tests.zoo_nets import Net, seeded

@@ -16,8 +16,8 @@ import fsspec
 from fsspec.asyn import AsyncFileSystem
 
 from otce.errors import StoreError
-from otce.storage_errors import explained
-from otce.traffic import READ
+from otce.storage.errors import explained
+from otce.storage.traffic import READ
 
 StorageOptions = Mapping[str, Mapping[str, Any]]
 """fsspec options by protocol."""

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from otce.errors import StoreError
 from otce.fingerprint import digest, fingerprint
-from otce.store import Store
+from otce.storage.store import Store
 from otce.tables import PAIR
 
 GROUPS: Final = 64

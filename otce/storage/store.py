@@ -13,7 +13,7 @@ from uuid import uuid4
 import pyarrow as pa
 
 from otce.errors import DamagedError, StoreError
-from otce.files import (
+from otce.storage.files import (
     StorageOptions,
     delete,
     exists,
@@ -21,8 +21,8 @@ from otce.files import (
     read_bytes,
     write_bytes,
 )
-from otce.listing import entries, list_paths
-from otce.table_bytes import decode_table, encode_table
+from otce.storage.listing import entries, list_paths
+from otce.storage.table_bytes import decode_table, encode_table
 
 _log: Final = logging.getLogger(__name__)
 

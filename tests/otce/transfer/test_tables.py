@@ -9,7 +9,7 @@ from otce.config import RunConfig
 from otce.identity import ModelIdentity, model_signature
 from otce.measure_config import KINDS
 from otce.model_config import Preprocessing
-from otce.truth_tables import Cell, truth_fingerprint
+from otce.transfer.tables import Cell, truth_fingerprint
 from otce.zoo.preprocess import chosen as done
 from tests.two_values import BASE, OTHER
 

@@ -18,12 +18,12 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from otce.confusion import Confusion
-from otce.crops import Labelled, LabelledImage
 from otce.datasets.selection import evenly_spaced
 from otce.errors import ModelError, OtceError
-from otce.learner import Learner
 from otce.measure_config import Training
+from otce.transfer.confusion import Confusion
+from otce.transfer.crops import Labelled, LabelledImage
+from otce.transfer.learner import Learner
 from otce.zoo.fresh import evaluate_statistics, replace_head, reset_weights
 from otce.zoo.model import SourceModel
 

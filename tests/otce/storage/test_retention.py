@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from otce.listing import Entry, delete, entries, now_s
-from otce.retention import REFERENCES, unreferenced
-from otce.store import Store
+from otce.storage.listing import Entry, delete, entries, now_s
+from otce.storage.retention import REFERENCES, unreferenced
+from otce.storage.store import Store
 from otce.tables import table
 
 
@@ -84,7 +84,7 @@ def test_every_column_says_what_it_means():
 
 @pytest.mark.parametrize(("stamp", "wanted"), [("2026-01-01T00:00:00+00:00", 1767225600.0)])
 def test_times_that_a_store_tells_as_text_are_read(stamp, wanted):
-    from otce.listing import _modified_s  # noqa: PLC0415
+    from otce.storage.listing import _modified_s  # noqa: PLC0415
 
     assert _modified_s({"updated": stamp}) == wanted
     assert _modified_s({"size": 3}) is None

@@ -11,9 +11,9 @@ from botocore.exceptions import NoCredentialsError
 from fsspec.registry import _registry as fsspec_imported
 
 from otce.errors import StoreError, StoreUnavailableError
-from otce.files import absolute_uri, filesystem, join
-from otce.storage_errors import explained
-from otce.store import Store
+from otce.storage.errors import explained
+from otce.storage.files import absolute_uri, filesystem, join
+from otce.storage.store import Store
 from tests.emulators import AZURITE_ACCOUNT, AZURITE_LOGIN, EMULATED, free_port
 
 

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pytest
 
 from otce.errors import StoreError
-from otce.files import read_bytes, write_bytes
-from otce.store import Store
-from otce.table_bytes import encode_table
+from otce.storage.files import read_bytes, write_bytes
+from otce.storage.store import Store
+from otce.storage.table_bytes import encode_table
 
 SCHEMA = pa.schema(
     [
@@ -31,9 +31,9 @@ ROWS = [
 # In a process of its own: what differs between processes must not reach the bytes.
 ENCODE = """
 import sys
-sys.path.insert(0, "tests/otce")
+sys.path.insert(0, "tests/otce/storage")
 from test_store import table
-from otce.table_bytes import encode_table
+from otce.storage.table_bytes import encode_table
 sys.stdout.buffer.write(encode_table(table()))
 """
 

@@ -10,7 +10,7 @@ from otce.config import ScenesDataset
 from otce.datasets import open_dataset
 from otce.errors import ModelError
 from otce.measure_config import Training
-from otce.transfer import as_it_is, transferred
+from otce.transfer.training import as_it_is, transferred
 from tests.zoo_nets import Net, loaded, saved, seeded
 
 CITY = open_dataset(ScenesDataset(layout="scenes:birch", count=8, size_px=(32, 48)))

@@ -1,4 +1,4 @@
-"""How many bytes this process has read through `otce.files`, counted over all threads."""
+"""How many bytes this process has read through `otce.storage.files`, counted over all threads."""
 
 import threading
 from typing import Final

@@ -15,7 +15,7 @@ from otce.fingerprint import fingerprint
 from otce.identity import Signature
 from otce.measure_config import Kind, Training
 from otce.tables import table
-from otce.transfer import TRANSFER_VERSION, Transfer
+from otce.transfer.training import TRANSFER_VERSION, Transfer
 
 _TRANSFER: Final = (
     column("source_model", TEXT, "id of the source model"),

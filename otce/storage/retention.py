@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 import pyarrow as pa
 
 from otce.columns import TEXT, column, schema
-from otce.listing import Entry
+from otce.storage.listing import Entry
 
 FOLDERS: Final = ("scores", "repetitions", "features", "samples", "counts")
 """Folders of a store whose objects are shared by runs."""

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from otce.confusion import Confusion, confusion
-from otce.crops import LabelledImage
 from otce.errors import ModelError
+from otce.transfer.confusion import Confusion, confusion
+from otce.transfer.crops import LabelledImage
 from otce.zoo.model import SourceModel
 from otce.zoo.outputs import logits_of
 from otce.zoo.preprocess import to_input

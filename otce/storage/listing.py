@@ -7,8 +7,8 @@ from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
 from otce.errors import StoreError
-from otce.files import StorageOptions, filesystem, in_time, join, write_bytes
-from otce.storage_errors import explained
+from otce.storage.errors import explained
+from otce.storage.files import StorageOptions, filesystem, in_time, join, write_bytes
 
 # What file systems call the time of the last write; a store that keeps none has none of them.
 _MODIFIED: Final = ("mtime", "LastModified", "last_modified", "updated", "created")

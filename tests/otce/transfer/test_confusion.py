@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otce.confusion import confusion
 from otce.errors import DataError
+from otce.transfer.confusion import confusion
 
 LABEL = np.array([[0, 0, 0, 1], [1, 2, -1, -1]])
 GUESS = np.array([[0, 0, 1, 1], [-1, 1, 0, 3]])

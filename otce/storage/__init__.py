@@ -1,0 +1,1 @@
+"""Objects and tables at any fsspec URI."""

@@ -1,0 +1,1 @@
+"""Transfers that are really made, and what they give."""
