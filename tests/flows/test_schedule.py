@@ -89,11 +89,12 @@ def test_the_deployment_runs_on_its_schedule_and_only_once_what_did_not_change(
     assert all(run["auto_scheduled"] for run in both)
     assert first[0]["work_pool_name"] == "otce"
     assert_one_at_a_time(both)
-    # The second run found nothing to do: the same number, the same bytes.
+    # The second run found nothing to do: the same number, the same bytes, and the manifest of the
+    # start that wrote them.
     assert [p.name for p in (tmp_path / "store/runs").iterdir()] == ["nightly-0001"]
     assert tables(tmp_path, "nightly-0001") == before
     manifest = json.loads((tmp_path / "store/runs/nightly-0001/manifest.json").read_text())
-    assert manifest["pairs"] == {"total": 4, "computed": 0, "reused": 4, "failed": 0}
+    assert manifest["pairs"] == {"total": 4, "computed": 4, "reused": 0, "failed": 0}
     rows = pq.read_table(tmp_path / "store/runs/nightly-0001/summary.parquet").to_pylist()
     assert {(row["source_model"], row["target_dataset"]) for row in rows} == {
         (f"net-{n}", city) for n in range(2) for city in ("birch", "dune")
