@@ -3,6 +3,7 @@
 The observable is the store, as in `test_kill`.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -134,13 +135,13 @@ def test_actors_live_on_nodes_with_the_resource_that_is_asked_for(nodes, undistu
 
 
 def test_a_cluster_that_starts_from_no_gpu_gets_them_when_they_are_waited_for(
-    tmp_path, undisturbed, prefect_api
+    tmp_path, undisturbed, prefect_api, monkeypatch
 ):
     """Ray's own autoscaler, whose nodes are processes here."""
-    from ray.cluster_utils import AutoscalingCluster  # noqa: PLC0415
-
+    # It calls ray by name.
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
     group = {"resources": {"CPU": 1, "GPU": 1}, "node_config": {}, "min_workers": 0}
-    grown = AutoscalingCluster({"CPU": 2}, {"gpus": group | {"max_workers": 1}})
+    grown = autoscaled({"CPU": 2}, {"gpus": group | {"max_workers": 1}})
     grown.start(override_env={"RAY_AUTH_MODE": "disabled"})
     env = prefect_api | {"RAY_ADDRESS": "auto", "RAY_AUTH_MODE": "disabled"}
     try:
@@ -148,9 +149,45 @@ def test_a_cluster_that_starts_from_no_gpu_gets_them_when_they_are_waited_for(
         code, output = otce("run", path, log=tmp_path / "log", env=env)
         assert code == 3, output
         assert "it needs 1 CPUs, 2 GPUs of one node" in output
-        path = zoo(tmp_path, wait_for_nodes_s=300)
+        path = zoo(tmp_path, wait_for_nodes_s=120)
         code, output = otce("run", path, log=tmp_path / "log2", env=env)
         assert code == 0, output
         assert tables(tmp_path) == undisturbed
     finally:
         grown.shutdown()
+
+
+EMPTY = (
+    *("cluster_synced_files", "rsync_exclude", "rsync_filter", "initialization_commands"),
+    *("setup_commands", "head_setup_commands", "worker_setup_commands"),
+    *("head_start_ray_commands", "worker_start_ray_commands"),
+)
+
+
+def autoscaled(head, groups):
+    """Make Ray's cluster of processes with what its wheel lacks: the file that it starts from."""
+    from ray.cluster_utils import AutoscalingCluster  # noqa: PLC0415
+
+    class Autoscaled(AutoscalingCluster):
+        def _generate_config(self, head_resources, worker_node_types, **_):
+            node = {"resources": head_resources, "node_config": {}, "max_workers": 0}
+            return {
+                "cluster_name": "fake_multinode",
+                "max_workers": 8,
+                "provider": {
+                    "type": "fake_multinode",
+                    "use_node_id_as_ip": True,
+                    "disable_node_updaters": True,
+                    "disable_launch_config_check": True,
+                },
+                "available_node_types": {**worker_node_types, "ray.head.default": node},
+                "head_node_type": "ray.head.default",
+                "upscaling_speed": 1.0,
+                "idle_timeout_minutes": 0.1,
+                "auth": {},
+                "file_mounts": {},
+                "file_mounts_sync_continuously": False,
+                **{key: [] for key in EMPTY},
+            }
+
+    return Autoscaled(head, groups)

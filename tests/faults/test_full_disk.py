@@ -93,8 +93,6 @@ def test_a_full_disk_under_ray_is_a_permanent_error_and_a_larger_one_lets_the_ru
     told = " ".join(full.split())
     assert f"features find no room: Ray's memory on a node is full, {SPILLS} ({tmp_path}/" in told
     assert "attempt 1 of 3" not in told
-    # Ray's daemon tells of its own on the same screen.
-    assert not [line for line in full.splitlines() if line.startswith("Traceback")]
     assert (tmp_path / "grown.code").read_text() == "0\n", grown
     assert "1 pairs computed, 0 reused, 0 failed" in grown
 

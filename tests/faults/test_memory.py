@@ -59,4 +59,4 @@ def test_a_run_refuses_it_before_any_model_runs(tmp_path, prefect_api):
     assert code == 3, output
     assert f"ClusterError: {NEEDED}the largest node has " in output
     assert "Traceback" not in output
-    assert sorted(p.name for p in (tmp_path / "store").iterdir()) == ["counts", "samples"]
+    assert sorted(p.name for p in (tmp_path / "store").iterdir()) == ["counts", "runs", "samples"]

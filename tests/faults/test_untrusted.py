@@ -28,11 +28,11 @@ import pytest
 import torch
 from PIL import Image
 
+from otce import tables
 from otce.config_file import load_config
 from otce.datasets.decode import decode_image
 from otce.errors import ConfigError, ModelError, OtceError, StoreError
 from otce.model_config import ModelConfig
-from otce import tables
 from otce.storage import table_bytes
 from otce.storage.store import Store
 from otce.storage.table_bytes import encode_table
