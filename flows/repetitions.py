@@ -103,6 +103,8 @@ def score_in_full(
         pairs: which.
     """
     asked = dict.fromkeys(pairs, range(config.sampling.repetitions))
+    if not asked:
+        return
     scorer.score(wanted_of(config, found, Kept.listed(store), asked))
 
 
@@ -115,11 +117,14 @@ def join_whole(config: RunConfig, found: Prepared, store: Store) -> Kept:
         store: where they are kept.
 
     Returns:
-        What the store holds now.
+        What the store holds now; where nothing was to be scored, of no race either, it is not
+        asked.
 
     Raises:
         StoreError: an object is damaged, or the store refuses.
     """
+    if not found.todo and config.strategy != "race":
+        return Kept(store, (), {})
     kept, repetitions = Kept.listed(store), range(config.sampling.repetitions)
 
     def join(pair: Pair) -> set[str]:

@@ -1,6 +1,7 @@
 """Tables on the terminal: the ranking, the runs of a store, failures."""
 
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 _MOST_FAILURES = 12
 _FIRST = "otce"
 _MOST_BEST = 3
+_MOST_ROWS = 30
+_MOST_TARGETS = 20
 
 
 def printable(text: object) -> str:
@@ -54,13 +57,16 @@ def plain(text: object) -> str:
 def show_ranking(console: Console, summary: "pa.Table") -> None:
     """Print one ranking a target, by OTCE, and below it what other metrics would choose.
 
+    A large zoo is told by its first models and targets: its tables and its report have the rest.
+
     Args:
         console: where to.
         summary: `otce.tables.SUMMARY`.
     """
-    rows = summary.to_pylist()
-    for target in dict.fromkeys(row["target_dataset"] for row in rows):
-        mine = [row for row in rows if row["target_dataset"] == target]
+    by_target: dict[str, list[dict[str, Any]]] = {}
+    for row in summary.to_pylist():
+        by_target.setdefault(row["target_dataset"], []).append(row)
+    for target, mine in islice(by_target.items(), _MOST_TARGETS):
         table = _table(f"target {plain(target)}")
         table.add_column("rank", justify="right", no_wrap=True, min_width=len("rank"))
         table.add_column("source model", no_wrap=True)
@@ -69,13 +75,17 @@ def show_ranking(console: Console, summary: "pa.Table") -> None:
         table.add_column("note")
         first = [row for row in mine if row["metric"] == _FIRST]
         most = max((row["k_done"] for row in first), default=0)
-        for row in first:
+        for row in first[:_MOST_ROWS]:
             table.add_row(*_ranking_cells(row, most))
+        if len(first) > _MOST_ROWS:
+            table.caption = f"and {len(first) - _MOST_ROWS} more models"
         console.print(table)
         if (advice := _advice(first)) is not None:
             console.print(advice, markup=False, highlight=False, soft_wrap=True)
         if len(first) < len(mine):
             console.print(_other_metrics(mine))
+    if len(by_target) > _MOST_TARGETS:
+        console.print(f"and {len(by_target) - _MOST_TARGETS} more targets", highlight=False)
 
 
 def _table(title: str) -> Table:

@@ -113,3 +113,23 @@ def test_who_left_a_race_is_told(terminal):
     show_ranking(terminal, ranked(stayed, left))
     assert "left after 2 of 3" in terminal.file.getvalue()
     assert terminal.file.getvalue().count("left after") == 1
+
+
+def test_a_large_zoo_is_told_by_its_first_models_and_targets(terminal):
+    """A thousand models were once printed for each of a hundred targets: seconds of a start."""
+    blank = dict.fromkeys(tables.SUMMARY.names) | {"metric": "otce", "degenerate": "none"}
+    blank |= {"mean": -0.5, "normalized": 0.5, "k_done": 3, "tied_with": []}
+    rows = [
+        blank | {"target_dataset": f"target-{t:03}", "source_model": f"net-{m:04}", "rank": m + 1}
+        for t in range(22)
+        for m in range(40)
+    ]
+    show_ranking(terminal, tables.table(rows, tables.SUMMARY))
+    text = terminal.file.getvalue()
+    assert (
+        text.count("net-0000") == text.count("net-0029") == text.count("and 10 more models") == 20
+    )
+    assert "net-0030" not in text
+    assert "target-019" in text
+    assert "target-020" not in text
+    assert "and 2 more targets" in text
