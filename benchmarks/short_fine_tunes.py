@@ -7,6 +7,7 @@ judged by the last quarter: like a score, it never sees a held-back image.
 
 import time
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +19,6 @@ import torch
 from otce.config import RunConfig
 from otce.datasets import open_dataset
 from otce.datasets.selection import evenly_spaced
-from otce.measure_config import Training
 from otce.transfer.training import transferred
 from otce.zoo import load_model
 
@@ -84,14 +84,9 @@ def _made(run: RunConfig, model_id: str, target: str, steps: int) -> tuple[float
     n_classes, measure = len(dataset.classes), run.measure
     images = [(dataset.image(item), dataset.label(item)) for item in dataset.items]
     judges = set(evenly_spaced(len(images), max(1, round(measure.validation * len(images)))))
-    training = Training(
-        kind="fine_tune",
-        seed=_SEED,
+    training = replace(
+        measure.training("fine_tune", _SEED),
         steps=steps,
-        batch_size=measure.batch_size,
-        crop=measure.crop,
-        weight_decay=measure.weight_decay,
-        validation=measure.validation,
         learning_rates=measure.learning_rates.fine_tune[-1:],
     )
     made = transferred(
