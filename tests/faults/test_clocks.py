@@ -33,7 +33,7 @@ MAY_TELL_TIME = {
     "flows/serve.py": "time zone of a schedule",
     "flows/status_command.py": "otce status tells rate and time left",
     "otce/events.py": "when an event was",
-    "otce/listing.py": "ages that a store tells, for otce status and otce prune",
+    "otce/storage/listing.py": "ages that a store tells, for otce status and otce prune",
     "tasks/cluster.py": "time limits",
     "tasks/ray_calls.py": "time limits",
     "tasks/retry.py": "time limits",
