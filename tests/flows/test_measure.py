@@ -15,7 +15,9 @@ from flows.held_back import held_back_of
 from flows.transfers import _part
 from otce.config import RunConfig
 from otce.errors import ConfigError
+from otce.storage.store import Store
 from tasks.census import Listed
+from tasks.publish_truth import sound_transfers
 from tests.folders import Place, pair
 from tests.zoo import net, otce
 
@@ -211,6 +213,18 @@ def test_what_is_kept_is_not_made_again_whatever_else_is_measured(measured, tmp_
     for name in ("truth", "truth_images"):
         before, after = (pq.read_table(f / RUN / f"{name}.parquet") for f in (measured[0], folder))
         assert after.equals(before.filter(pc.field("source_model") != "script"))
+
+
+def test_a_damaged_transfer_is_set_aside_and_is_one_to_make_again(measured, tmp_path):
+    """F7."""
+    folder = shutil.copytree(measured[0] / "store/truth", tmp_path / "truth").parent
+    names = sorted(path.stem for path in (folder / "truth").iterdir())
+    damaged = bytearray((folder / f"truth/{names[0]}.parquet").read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    (folder / f"truth/{names[0]}.parquet").write_bytes(damaged)
+    assert sound_transfers([*names, "absent"], Store(str(folder))) == set(names[1:])
+    left = {path.name for path in (folder / "truth").iterdir()}
+    assert left == {f"{names[0]}.parquet.corrupt", *(f"{name}.parquet" for name in names[1:])}
 
 
 @pytest.mark.parametrize(
