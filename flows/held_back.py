@@ -131,10 +131,9 @@ def refuse_overlap(
             f"{listing(list(listed[target].classes))}; give both the same classes and label rules"
         )
     digests = dict(zip(held_back.image_digests, held_back.items, strict=True))
-    for trained, by in (
-        (target, "its transfers train on"),
-        (side.source, f"{model} was trained on"),
-    ):
+    # At home both are one data set, and nothing is transferred.
+    trainings = {target: "its transfers train on"} | {side.source: f"{model} was trained on"}
+    for trained, by in trainings.items():
         if trained in listed:
             seen = [digests[d].id for d in listed[trained].image_digests if d in digests]
             if seen:

@@ -35,7 +35,7 @@ class Scored:
         unfinished: tables of the pairs that left a race.
         race: what a race decided, of schema `otce.tables.RACE`, if there was one.
         timings: what was computed took, of schema `otce.timing_table.TIMINGS`.
-        set_aside: keys that damaged pair tables have now.
+        set_aside: keys that damaged pair tables and kept draws have now.
     """
 
     found: Prepared

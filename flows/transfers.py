@@ -116,7 +116,7 @@ def _cells(
 ) -> list[Cell]:
     """The transfers of a pair that mean something, whether or not the model can be trained."""
     if is_at_home:
-        return [Cell(*pair, AT_SOURCE)]
+        return [Cell(*pair, AT_SOURCE)] if label_map else []
     found = []
     for kind in measure.kinds:
         if kind == "zero_shot":

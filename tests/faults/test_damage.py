@@ -4,9 +4,9 @@ import shutil
 
 import pytest
 
+from tests.kills import tables
 from tests.zoo import otce, write_zoo, zoo_config
 
-TABLES = ("scores", "summary", "joints", "failures", "risks")
 pytestmark = pytest.mark.nightly
 
 
@@ -15,7 +15,7 @@ def test_damaged_scores_and_a_lost_manifest_are_mended_by_the_same_command(tmp_p
     run = tmp_path / "store/runs/test"
     code, output = otce("run", path, log=tmp_path / "log", env=prefect_api)
     assert code == 0, output
-    wanted = {name: (run / f"{name}.parquet").read_bytes() for name in TABLES}
+    wanted = tables(tmp_path)
     victim = min((tmp_path / "store/scores").iterdir())
     whole = victim.read_bytes()
     victim.write_bytes(whole[: len(whole) // 2])
@@ -28,7 +28,7 @@ def test_damaged_scores_and_a_lost_manifest_are_mended_by_the_same_command(tmp_p
     assert f"warning: damaged, set aside and computed again: {aside}" in output
     assert victim.read_bytes() == whole
     assert aside.read_bytes() == whole[: len(whole) // 2]
-    assert {name: (run / f"{name}.parquet").read_bytes() for name in TABLES} == wanted
+    assert tables(tmp_path) == wanted
     assert (run / "manifest.json").exists()
 
 
@@ -51,10 +51,10 @@ def flipped(path):
 
 @pytest.mark.parametrize("kind", READ_WITHOUT)
 def test_a_byte_flipped_in_any_kind_of_object_costs_only_what_it_held(
-    kind, whole, tmp_path, prefect_api
+    kind, two_pairs, tmp_path, prefect_api
 ):
     """F7: named, set aside, made again by the same command, and the tables are the same."""
-    folder, wanted = whole
+    folder, wanted = two_pairs
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     store = tmp_path / "store"
     for lost in READ_WITHOUT[kind]:
@@ -67,14 +67,4 @@ def test_a_byte_flipped_in_any_kind_of_object_costs_only_what_it_held(
     if not kind.startswith("runs/"):
         assert f"{victim.name} is damaged and was set aside" in " ".join(output.split())
         assert victim.with_name(f"{victim.name}.corrupt").exists()
-    assert {n: (store / f"runs/test/{n}.parquet").read_bytes() for n in TABLES} == wanted
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory, prefect_api):
-    folder = tmp_path_factory.mktemp("whole")
-    path = write_zoo(folder, zoo_config(models=2, targets=1))
-    code, output = otce("run", path, log=folder / "log", env=prefect_api)
-    assert code == 0, output
-    run = folder / "store/runs/test"
-    return folder, {name: (run / f"{name}.parquet").read_bytes() for name in TABLES}
+    assert tables(tmp_path) == wanted

@@ -45,21 +45,12 @@ def zoo(folder, store, endpoint, **execution):
     return write_zoo(folder, config)
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory, prefect_api):
-    folder = tmp_path_factory.mktemp("undisturbed")
-    path = write_zoo(folder, zoo_config(models=2, targets=1))
-    code, output = otce("run", path, log=folder / "log", env=prefect_api)
-    assert code == 0, output
-    return {n: (folder / f"store/runs/test/{n}.parquet").read_bytes() for n in TABLES}
-
-
-def tables(store):
+def put_tables(store):
     return {name: store.get(f"runs/test/{name}.parquet") for name in TABLES}
 
 
 def test_a_bucket_that_refuses_scores_for_ever_costs_those_pairs_and_the_rerun_completes(
-    tmp_path, bucket, behind, proxy, undisturbed, prefect_api
+    tmp_path, bucket, behind, proxy, two_pairs, prefect_api
 ):
     """F9."""
     path = zoo(tmp_path, bucket, proxy.endpoint)
@@ -77,7 +68,7 @@ def test_a_bucket_that_refuses_scores_for_ever_costs_those_pairs_and_the_rerun_c
     code, output = otce("run", path, log=tmp_path / "log2", env=prefect_api)
     assert code == 0, output
     assert f"{PAIRS} pairs computed, 0 reused, 0 failed" in output
-    assert tables(behind) == undisturbed
+    assert put_tables(behind) == two_pairs[1]
 
 
 def killed_before(put, command, proxy):
@@ -97,7 +88,7 @@ def killed_before(put, command, proxy):
 
 @pytest.mark.parametrize("put", ["runs/test/manifest.json", "runs/test/summary.parquet"])
 def test_a_driver_killed_between_scores_and_manifest_leaves_all_scores_to_the_next(
-    put, tmp_path, bucket, behind, proxy, undisturbed, prefect_api
+    put, tmp_path, bucket, behind, proxy, two_pairs, prefect_api
 ):
     """F6: the manifest is made anew from the store, and no row is there twice."""
     path, command = zoo(tmp_path, bucket, proxy.endpoint), []
@@ -113,11 +104,11 @@ def test_a_driver_killed_between_scores_and_manifest_leaves_all_scores_to_the_ne
     code, output = otce("run", path, log=tmp_path / "log2", env=prefect_api)
     assert code == 0, output
     assert f"nothing to compute, {PAIRS} reused, 0 failed" in output
-    assert tables(behind) == undisturbed
+    assert put_tables(behind) == two_pairs[1]
 
 
 def test_a_driver_killed_before_the_last_kept_draw_makes_them_all_again(
-    tmp_path, bucket, behind, proxy, undisturbed, prefect_api
+    tmp_path, bucket, behind, proxy, two_pairs, prefect_api
 ):
     """F6: kept features of which one is lacking are not used, and are written again."""
     path, command = zoo(tmp_path, bucket, proxy.endpoint), []
@@ -129,7 +120,7 @@ def test_a_driver_killed_before_the_last_kept_draw_makes_them_all_again(
     proxy.script = lambda *_: None
     code, output = otce("run", path, log=tmp_path / "log2", env=prefect_api)
     assert code == 0, output
-    assert tables(behind) == undisturbed
+    assert put_tables(behind) == two_pairs[1]
     kept = [len(behind.names(f"features/{key}")) for key in folders(behind, "features")]
     assert kept == [3, 3]
 
