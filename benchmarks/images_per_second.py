@@ -2,7 +2,7 @@
 
     python benchmarks/images_per_second.py [--images 64] [--repeats 3]
 
-Random weights, the input that each net is used with, the same drawn JPEG images for all, one torch
+On a GPU if there is one. Random weights, the input that each net is used with, the same drawn JPEG images for all, one torch
 thread a side. The bare side decodes an image, prepares it and runs the net, and keeps nothing.
 Both sides run in turn, so that a busy moment of the machine hits both; medians are shown.
 Needs pip install 'otce[torchvision,hf]'.
@@ -42,6 +42,7 @@ from tasks.slots import Slots
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 N_CLASSES = len(CLASSES)
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 # As many as of each image when 10 000 are drawn from 500 images.
 PIXELS_AN_IMAGE = 20
 PROCESSOR = {
@@ -122,6 +123,8 @@ def bare_s(model: SourceModel, files: list[Path]) -> float:
     for file in files:
         pixels = np.asarray(Image.open(io.BytesIO(file.read_bytes())).convert("RGB"))
         model.network(to_input([pixels], model.preprocessing, model.device))
+    if model.device.type == "cuda":
+        torch.cuda.synchronize()
     return time.perf_counter() - started_s
 
 
@@ -159,7 +162,7 @@ def main(*, images: int = 64, repeats: int = 3) -> None:
         execution = ExecutionConfig(python_path=(str(EXAMPLES),), workers=1)
         with cluster(execution) as plan, Slots(1, actor_maker(plan, execution)).lease() as slot:
             for id_, config in zoo.items():
-                model = load_model(id_, config, python_path=execution.python_path)
+                model = load_model(id_, config, python_path=execution.python_path, device=DEVICE)
                 on_slot = ModelOnSlot(slot, id_, config, execution, threads=1)
                 bare, actor = compare(on_slot, model, census, files, repeats)
                 ratios = [a / b for a, b in zip(actor, bare, strict=True)]

@@ -7,6 +7,7 @@ import urllib.request
 import uuid
 
 import pytest
+import torch
 from hypothesis import settings
 
 from tests.emulators import (  # noqa: F401 - fixtures that `store_place` asks for
@@ -39,6 +40,11 @@ AWS = {
 
 BUCKETS = ("s3", *(pytest.param(name, marks=pytest.mark.nightly) for name in EMULATED))
 """Stores behind HTTP; only the first is asked by day."""
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from otce.recipe import ClassWeights, FeatureScaling, Relaxation, Solver
-from otce.scores.pixels import Array, Pixels
+from otce.scores.pixels import Array, Pixels, full_precision
 from otce.transport import Coupling
 
 
@@ -220,7 +220,8 @@ def score_draws(
         with torch.cuda.stream(torch.cuda.Stream(device)):
             return score_pixels(*draw, device=device, **recipe)
 
-    with ThreadPoolExecutor(max_workers=len(draws)) as pool:
+    # The precision is the process's: what one thread puts back, another may still need.
+    with full_precision(), ThreadPoolExecutor(max_workers=len(draws)) as pool:
         return list(pool.map(in_stream, draws))
 
 

@@ -257,8 +257,6 @@ def test_low_epsilon_is_exact_transport():
 @pytest.mark.gpu
 @pytest.mark.parametrize("relaxation", ["none", "source"])
 def test_cuda_gives_what_the_cpu_gives(relaxation):
-    if not torch.cuda.is_available():
-        pytest.skip("no CUDA device")
     draw = clouds(10, n=300, m=200)
     recipe = {"relaxation": relaxation, "tolerance": 1e-9}
     on_cpu = score_pixels(*draw.arguments, **recipe)
