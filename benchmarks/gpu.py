@@ -5,9 +5,9 @@
 Regimes as in `transport.py`. `balanced` is the coupling alone; `score` is `otce.score_pixels` from
 features on the card to the score; ten draws are `otce.score_draws`. The peer is POT's float32
 `sinkhorn` on the same card, cost matrix included, at the fewest iterations (in tens) that reach the
-tolerance. `at best` is the larger of two times: the products of one kernel at the measured rate of
-float32 products, and reading that kernel once an iteration, as half floats, at the measured rate of
-copies. The reference score is that of potentials solved to 5e-7 whose plan is built anew in float64.
+tolerance. `at best` is the larger of two times: the products of one kernel at the measured rate
+of float32 products, and reading that kernel once an iteration, as half floats, at the measured rate
+of copies. The reference score is that of potentials solved to 5e-7 whose plan is built in float64.
 """
 
 import statistics
@@ -54,7 +54,7 @@ def median_ms(work: Callable[[], object], repeats: int) -> float:
 def ceilings() -> tuple[float, float]:
     """Bytes a second of a copy, read and written, and float32 operations a second of a product."""
     large = torch.empty(1 << 30, dtype=torch.float32, device="cuda").normal_()
-    copy_ms = median_ms(lambda: large.clone(), 10)
+    copy_ms = median_ms(large.clone, 10)
     square = large[: 1 << 26].view(1 << 13, 1 << 13)
     product_ms = median_ms(lambda: square @ square, 5)
     return 2 * large.nbytes / copy_ms * 1e3, 2 * 2.0**39 / product_ms * 1e3

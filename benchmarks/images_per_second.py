@@ -2,9 +2,10 @@
 
     python benchmarks/images_per_second.py [--images 64] [--repeats 3]
 
-On a GPU if there is one. Random weights, the input that each net is used with, the same drawn JPEG images for all, one torch
-thread a side. The bare side decodes an image, prepares it and runs the net, and keeps nothing.
-Both sides run in turn, so that a busy moment of the machine hits both; medians are shown.
+On a GPU if there is one. Random weights, the input that each net is used with, the same drawn JPEG
+images for all, one torch thread a side. The bare side decodes an image, prepares it and runs the
+net, and keeps nothing. Both sides run in turn, so that a busy moment of the machine hits both;
+medians are shown.
 Needs pip install 'otce[torchvision,hf]'.
 """
 
