@@ -11,7 +11,8 @@ target pixel.
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import cache
+from typing import Any, Final, Literal
 
 import numpy as np
 import torch
@@ -21,6 +22,9 @@ from torch import Tensor
 from otce.recipe import ClassWeights, FeatureScaling, Relaxation, Solver
 from otce.scores.pixels import Array, Pixels, full_precision
 from otce.transport import Coupling
+
+_STREAMS: Final = 2
+"""Draws on a card at once: one is told what to do while another is waited for."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +201,7 @@ def score_epsilons(
 def score_draws(
     draws: Sequence[tuple[Array, Array, Array, Array]], *, device: str, **recipe: Any
 ) -> list[Score]:
-    """Score the K draws of a pair; on a GPU all at once, each in a stream of its own.
+    """Score the K draws of a pair; on a GPU some at once, in streams.
 
     A draw's score does not depend on the others: they share the device and nothing else.
 
@@ -216,13 +220,23 @@ def score_draws(
     if torch.device(device).type != "cuda":
         return [score_pixels(*draw, device=device, **recipe) for draw in draws]
 
-    def in_stream(draw: tuple[Array, Array, Array, Array]) -> Score:
-        with torch.cuda.stream(torch.cuda.Stream(device)):
-            return score_pixels(*draw, device=device, **recipe)
+    streams = _streams(device)
+
+    def in_stream(number: int) -> list[Score]:
+        with torch.cuda.stream(streams[number]):
+            mine = draws[number :: len(streams)]
+            return [score_pixels(*draw, device=device, **recipe) for draw in mine]
 
     # The precision is the process's: what one thread puts back, another may still need.
-    with full_precision(), ThreadPoolExecutor(max_workers=len(draws)) as pool:
-        return list(pool.map(in_stream, draws))
+    with full_precision(), ThreadPoolExecutor(len(streams)) as pool:
+        parts = list(pool.map(in_stream, range(len(streams))))
+    return [parts[k % len(streams)][k // len(streams)] for k in range(len(draws))]
+
+
+@cache
+def _streams(device: str) -> tuple[torch.cuda.Stream, ...]:
+    """The same streams in every call: the memory that each has taken is its own."""
+    return tuple(torch.cuda.Stream(device) for _ in range(_STREAMS))
 
 
 def score_of(pixels: Pixels, coupling: Coupling) -> Score:

@@ -107,10 +107,11 @@ class DenseKernel:
         u_N = torch.empty_like(a_N)
 
         def work(part: slice) -> Tensor:
-            sums_M = torch.zeros_like(w_M)
+            sums_M = None
             for rows, kernel_BM in self._tiles(part):
                 u_N[rows] = u_B = a_N[rows] / (kernel_BM @ w).double()
-                sums_M += u_B.to(w.dtype) @ kernel_BM
+                sums_B = (u_B.to(w.dtype) @ kernel_BM).double()
+                sums_M = sums_B if sums_M is None else sums_M.add_(sums_B)
             return sums_M
 
         sums_M = self._pass(work)
@@ -199,7 +200,8 @@ class DenseKernel:
     def _pass(self, work: Callable[[slice], Tensor]) -> Tensor:
         """Add up what the parts of all rows give; the first pass makes the kernel."""
         geometry = self._geometry
-        total = torch.stack(in_parts(work, len(geometry.x_ND), geometry.parts)).sum(0)
+        found = in_parts(work, len(geometry.x_ND), geometry.parts)
+        total = torch.stack(found).sum(0) if len(found) > 1 else found[0]
         self._is_full = self._kept is not None
         return total
 
@@ -214,8 +216,9 @@ class DenseKernel:
                     kept[rows] = kernel_BM
                 yield rows, kernel_BM
             return
-        count = geometry.rows_at_once
-        buffer = torch.empty(count, kept.shape[1], dtype=geometry.work, device=kept.device)
+        count, is_half = geometry.rows_at_once, kept.dtype != geometry.work
+        shape = (count if is_half else 0, kept.shape[1])
+        buffer = torch.empty(shape, dtype=geometry.work, device=kept.device)
         for start in range(part.start, part.stop, count):
             rows = slice(start, min(start + count, part.stop))
-            yield rows, buffer[: rows.stop - start].copy_(kept[rows])
+            yield rows, buffer[: rows.stop - start].copy_(kept[rows]) if is_half else kept[rows]

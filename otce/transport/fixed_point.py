@@ -5,6 +5,7 @@ unconstrained form of Walker and Ni, "Anderson acceleration for fixed-point iter
 Numer. Anal. 49 (2011). Legend: `M` unknowns, `H` remembered differences.
 """
 
+import math
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -25,6 +26,8 @@ class Step(NamedTuple):
     """Of the point itself; the next one's is no larger."""
     height: float
     """Value of the concave function that the map climbs, at the point itself."""
+    farthest: float
+    """Largest absolute coordinate of `next_M`."""
 
 
 class FixedPoint(NamedTuple):
@@ -64,21 +67,21 @@ def accelerate(
 
     Example:
         >>> def slow(h):
-        ...     return Step(1 + 0.99 * (h - 1), float((h - 1).abs()), -float((h - 1) ** 2))
+        ...     return Step(1 + 0.99 * (h - 1), float((h - 1).abs()), -float((h - 1) ** 2), 1.0)
         >>> start, weight = torch.zeros(1, dtype=torch.float64), torch.ones(1)
         >>> accelerate(slow, start, weight, tolerance=1e-6, max_steps=100, reach=9.0).n_steps
         3
     """
     scale_M = weight_M.sqrt()
     memory: list[tuple[Tensor, Tensor]] = []
-    best = Step(start_M, float("inf"), -float("inf"))
+    best = Step(start_M, float("inf"), -float("inf"), 0.0)
     point_M, n_steps, tries = start_M, 0, 0
     while n_steps < max_steps:
         n_steps += 1
         found = step(point_M)
         if found.error < float("inf") and (found.error <= best.error or found.height > best.height):
             best, tries = found, 0
-            if found.error <= tolerance or float(found.next_M.abs().max()) > reach:
+            if found.error <= tolerance or found.farthest > reach:
                 break
             residual_M = scale_M * (found.next_M - point_M)
             memory = [*memory[-_REMEMBERED:], (found.next_M, residual_M)]
@@ -105,10 +108,11 @@ def _mixed(memory: list[tuple[Tensor, Tensor]]) -> Tensor:
     changed_MH = changed_MH / size_H
     moved_MH = torch.stack(points, 1).diff(dim=1) / size_H
     gram_HH = changed_MH.T @ changed_MH
-    gram_HH += _REGULAR * torch.eye(len(gram_HH)).to(gram_HH)
+    gram_HH.diagonal().add_(_REGULAR)
     factor_HH, info = torch.linalg.cholesky_ex(gram_HH)
     share_H = torch.cholesky_solve((changed_MH.T @ residuals[-1])[:, None], factor_HH)
     mixed_M = points[-1] - (moved_MH @ share_H)[:, 0]
-    # Residuals that never change say nothing of where they would vanish.
-    is_sound = not int(info) and bool(mixed_M.isfinite().all())
-    return mixed_M if is_sound else points[-1]
+    # Residuals that never change say nothing of where they would vanish. One question is asked of
+    # a card, not two: each waits for all it was told.
+    total, failed = torch.stack([mixed_M.sum(), info]).tolist()
+    return mixed_M if math.isfinite(total) and not failed else points[-1]

@@ -36,7 +36,9 @@ with halves an entry that is left out had less than exp(2 * 8 - 26) of its row."
 _HAS_ONEDNN: Final = torch.backends.mkldnn.is_available() and hasattr(
     torch.ops.mkldnn, "_linear_pointwise"
 )
-_TILE_BYTES: Final = {"cpu": 1 << 22, "cuda": 1 << 28}
+_TILE_BYTES: Final = {"cpu": 1 << 22, "cuda": 1 << 29}
+_ASSIGNED_AT_ONCE: Final = {"cpu": 1000, "cuda": 1 << 16}
+"""Pixels whose nearest of a few is sought together."""
 
 
 class Tile(NamedTuple):
@@ -252,7 +254,8 @@ def _representatives(x_ND: Tensor, a_N: Tensor, pixels: int) -> tuple[Tensor, Te
     chosen = torch.multinomial(a_N.cpu(), pixels, generator=generator).to(a_N.device)
     few = x_ND[chosen]
     half_n = few.square().sum(1) / 2
-    nearest = torch.cat([(part @ few.T - half_n).argmax(1) for part in x_ND.split(1000)])
+    parts = x_ND.split(_ASSIGNED_AT_ONCE.get(x_ND.device.type, 1000))
+    nearest = torch.cat([(part @ few.T - half_n).argmax(1) for part in parts])
     weight_n = torch.zeros(pixels, dtype=a_N.dtype, device=a_N.device)
     weight_n.index_add_(0, nearest, a_N)
     kept = weight_n > 0

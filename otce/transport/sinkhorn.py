@@ -282,9 +282,13 @@ def _sinkhorn_map(kernel: DenseKernel | SparseKernel, geometry: Geometry, h_M: T
     a_N, b_M = geometry.a_N, geometry.b_M
     u_N, mass_M = kernel.sweep(b_M * h_M.exp())
     change_M = (b_M / mass_M).log().clamp(-_LONGEST_STEP_NATS, _LONGEST_STEP_NATS)
-    return Step(
-        next_M=h_M + change_M,
-        error=float((mass_M - b_M).abs().sum()),
+    next_M = h_M + change_M
+    told = (
+        (mass_M - b_M).abs().sum(),
         # The dual, but for a constant: what rows pay is -log of their sums, log u less log a.
-        height=float(b_M @ h_M + a_N @ u_N.log()),
+        b_M @ h_M + a_N @ u_N.log(),
+        next_M.abs().max(),
     )
+    # Asked for together: every question waits until a card has done all it was told.
+    error, height, farthest = torch.stack(told).tolist()
+    return Step(next_M, error=error, height=height, farthest=farthest)

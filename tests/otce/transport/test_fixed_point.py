@@ -8,10 +8,14 @@ from hypothesis import strategies as st
 from otce.transport.fixed_point import Step, accelerate
 
 
+def told(next_M, error, height):
+    return Step(next_M, error, height, float(next_M.abs().max()))
+
+
 def linear(rates_M, goal_M):
     def step(h_M):
         off_M = h_M - goal_M
-        return Step(
+        return told(
             goal_M + rates_M * off_M, float(off_M.abs().max()), -float(off_M.square().sum())
         )
 
@@ -45,8 +49,8 @@ def test_a_bad_mix_is_shortened_and_then_forgotten():
 
     def step(h_M):
         if float(h_M) > 1 + 1e-9:
-            return Step(h_M, float("inf"), -float("inf"))
-        return Step(h_M + 0.1 * (1 - h_M) ** 2, float(1 - h_M), float(h_M))
+            return told(h_M, float("inf"), -float("inf"))
+        return told(h_M + 0.1 * (1 - h_M) ** 2, float(1 - h_M), float(h_M))
 
     found = run(step, 1, tolerance=0.02)
     assert found.error <= 0.02
@@ -54,13 +58,13 @@ def test_a_bad_mix_is_shortened_and_then_forgotten():
 
 
 def test_it_ends_out_of_reach():
-    found = run(lambda h_M: Step(h_M + 7, 1.0, float(h_M)), 1, reach=50)
+    found = run(lambda h_M: told(h_M + 7, 1.0, float(h_M)), 1, reach=50)
     assert found.error == 1
     assert 50 < float(found.h_M) < 1000
 
 
 def test_it_ends_when_nothing_is_finite():
-    found = run(lambda h_M: Step(h_M * torch.nan, float("nan"), float("nan")), 2)
+    found = run(lambda h_M: told(h_M * torch.nan, float("nan"), float("nan")), 2)
     assert found.error == float("inf")
     assert found.h_M.tolist() == [0, 0]
     assert found.n_steps == 1
