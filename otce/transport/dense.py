@@ -107,11 +107,10 @@ class DenseKernel:
         u_N = torch.empty_like(a_N)
 
         def work(part: slice) -> Tensor:
-            sums_M = None
+            sums_M = torch.zeros_like(w_M)
             for rows, kernel_BM in self._tiles(part):
                 u_N[rows] = u_B = a_N[rows] / (kernel_BM @ w).double()
-                sums_B = (u_B.to(w.dtype) @ kernel_BM).double()
-                sums_M = sums_B if sums_M is None else sums_M.add_(sums_B)
+                sums_M += u_B.to(w.dtype) @ kernel_BM
             return sums_M
 
         sums_M = self._pass(work)

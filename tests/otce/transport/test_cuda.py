@@ -74,7 +74,7 @@ def test_derivatives_are_those_of_the_cpu():
 
 
 def test_a_kernel_that_is_too_large_is_streamed():
-    """Of 25 000 pixels a side it is 1.25 GB as half floats; less than two thirds are held."""
+    """Of 25 000 pixels a side it is 2.5 GB of floats; that much is never held."""
     draw = clouds(9, n=25_000, m=25_000, dim=8)
     sides = on_card(draw.source_ND, draw.target_MD, *[np.full(25_000, 1 / 25_000)] * 2)
     onehot_NS = torch.nn.functional.one_hot(torch.from_numpy(draw.source_y)).double().cuda()
@@ -83,4 +83,4 @@ def test_a_kernel_that_is_too_large_is_streamed():
     assert found.converged
     shares = found.mass_SM.sum(1).cpu().numpy() - np.bincount(draw.source_y) / 25_000
     assert np.abs(shares).max() <= 1e-3
-    assert torch.cuda.max_memory_allocated() < 1.5e9
+    assert torch.cuda.max_memory_allocated() < 2e9
