@@ -22,9 +22,11 @@ def held_back_of(config: RunConfig) -> dict[str, str]:
         Ids by target.
 
     Raises:
-        ConfigError: there is no `measure`, a target has none, or a name stands for nothing.
+        ConfigError: there is no `measure`, a target has none, a name stands for nothing, or images
+            are held back of what is neither a target nor a source.
     """
     measure, found = measure_of(config), {}
+    _refuse_what_nothing_judges(config)
     for target in config.targets:
         named = _named(measure, target)
         if named not in config.datasets:
@@ -35,6 +37,20 @@ def held_back_of(config: RunConfig) -> dict[str, str]:
             )
         found[target] = str(named)
     return found
+
+
+def _refuse_what_nothing_judges(config: RunConfig) -> None:
+    """Refuse images held back of a data set that no model is transferred to or comes from."""
+    sources = {model.source for model in config.models.values() if model.source}
+    judged = {*config.targets, *sources}
+    allowed = judged | {id_.rpartition("/")[0] for id_ in judged if "/" in id_}
+    for key in measure_of(config).evaluate:
+        if key not in allowed:
+            raise ConfigError(
+                f"measure.evaluate has {key}, which is neither a target nor the source of a model, "
+                "so that its images would judge nothing; correct the name or take it out; targets "
+                f"and sources: {listing(sorted(judged))}"
+            )
 
 
 def _named(measure: MeasureConfig, id_: str) -> str | None:

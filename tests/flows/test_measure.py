@@ -205,6 +205,7 @@ def test_what_is_kept_is_not_made_again_whatever_else_is_measured(measured, tmp_
     manifest = json.loads((folder / RUN / "measure.json").read_text())
     assert manifest["transfers"] == {"computed": 16, "reused": 0, "failed": 7}
     fewer = study() | {"targets": ["birch"]}
+    fewer["measure"]["evaluate"].pop("ember")
     fewer["models"].pop("script")
     code, output = otce("measure", written(folder, fewer), log=tmp_path / "log", env=prefect_api)
     assert code == 0, output
@@ -236,9 +237,18 @@ def test_a_damaged_transfer_is_set_aside_and_is_one_to_make_again(measured, tmp_
             {"measure": {"evaluate": {"birch": "birch-tset"}}},
             "measure.evaluate has birch-tset, which is no data set, for target birch",
         ),
+        (
+            {"measure": {"evaluate": {"brich": "birch-test", "birch": "birch-test"}}},
+            "measure.evaluate has brich, which is neither a target nor the source of a model.*"
+            "targets and sources: alder, birch, dune, ember",
+        ),
+        (
+            {"targets": ["birch"]},
+            "measure.evaluate has ember, which is neither .*: alder, birch, dune$",
+        ),
     ],
 )
-def test_held_back_images_must_be_named(change, told):
+def test_held_back_images_must_be_named_and_judge_something(change, told):
     with pytest.raises(ConfigError, match=told):
         held_back_of(RunConfig.model_validate(study() | change))
 
