@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+import torch
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from otce.errors import DataError
 from otce.transfer.confusion import confusion
+from otce.zoo.libraries import library
 
 LABEL = np.array([[0, 0, 0, 1], [1, 2, -1, -1]])
 GUESS = np.array([[0, 0, 1, 1], [-1, 1, 0, 3]])
@@ -46,3 +49,46 @@ def test_figures_agree_with_sets_of_pixels(pixels):
         ious.append(len(true & said) / len(true | said) if true else None)
     assert found.class_iou == pytest.approx(ious)
     assert found.mean_iou == pytest.approx(np.mean([iou for iou in ious if iou is not None]))
+
+
+N_CLASSES, NONE = 5, -1
+
+
+@pytest.fixture(scope="module")
+def torchmetrics():
+    """Like a model's library: torchvision, which it imports, may be of another build of torch."""
+    return library("torchmetrics.functional.classification", "dev")
+
+
+@st.composite
+def judged_images(draw):
+    """Some images of one size: labels of some classes, ignored pixels, predictions of all kinds."""
+    shape = draw(st.tuples(st.integers(1, 3), st.integers(1, 6), st.integers(1, 6)))
+    some = st.sets(st.integers(NONE, N_CLASSES - 1), min_size=1).map(sorted)
+    return tuple(draw(arrays(np.int64, shape, elements=st.sampled_from(draw(some)))) for _ in "lp")
+
+
+@given(judged_images())
+def test_figures_are_those_of_torchmetrics(torchmetrics, images):
+    """Its macro mean holds classes that are only predicted as well, so it is ours without them."""
+    label, guess = images
+    assume((label >= 0).any())
+    found = confusion(zip(label, guess, strict=True), N_CLASSES)
+    # What stands for no class is one more class there, which nothing is labelled with.
+    pixels = torch.from_numpy(np.where(guess == NONE, N_CLASSES, guess)), torch.from_numpy(label)
+
+    def theirs(figure, average):
+        told = {"num_classes": N_CLASSES + 1, "ignore_index": NONE, "average": average}
+        return getattr(torchmetrics, f"multiclass_{figure}")(*pixels, **told).numpy()
+
+    labelled = [c in label for c in range(N_CLASSES)]
+    for ours, figure in ((found.class_iou, "jaccard_index"), (found.class_accuracy, "accuracy")):
+        assert [one is not None for one in ours] == labelled
+        expected = theirs(figure, "none")[:N_CLASSES][labelled]
+        assert [one for one in ours if one is not None] == pytest.approx(expected.tolist())
+    assert found.mean_iou == pytest.approx(
+        theirs("jaccard_index", "none")[:N_CLASSES][labelled].mean()
+    )
+    if set(guess[label != NONE]) <= set(label[label != NONE]):
+        assert found.mean_iou == pytest.approx(float(theirs("jaccard_index", "macro")))
+    assert found.pixel_accuracy == pytest.approx(float(theirs("accuracy", "micro")))
