@@ -7,7 +7,6 @@ judged by the last quarter: like a score, it never sees a held-back image.
 
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
@@ -18,8 +17,7 @@ import torch
 
 from otce.config import RunConfig
 from otce.datasets import open_dataset
-from otce.datasets.selection import evenly_spaced
-from otce.transfer.training import transferred
+from otce.transfer.training import judging, transferred
 from otce.zoo import load_model
 
 NAME: Final = "fine-tune at equal compute"
@@ -83,18 +81,13 @@ def _made(run: RunConfig, model_id: str, target: str, steps: int) -> tuple[float
     dataset = open_dataset(run.datasets[target])
     n_classes, measure = len(dataset.classes), run.measure
     images = [(dataset.image(item), dataset.label(item)) for item in dataset.items]
-    judges = set(evenly_spaced(len(images), max(1, round(measure.validation * len(images)))))
-    training = replace(
-        measure.training("fine_tune", _SEED),
-        steps=steps,
-        learning_rates=measure.learning_rates.fine_tune[-1:],
-    )
+    judges = judging(len(images), measure.validation)
     made = transferred(
         model,
         range(n_classes),
         [image for place, image in enumerate(images) if place not in judges],
-        [images[place] for place in sorted(judges)],
+        [images[place] for place in judges],
         n_classes,
-        training,
+        measure.short_training(_SEED, steps, keeps_head=True),
     )
     return made.confusion.mean_iou, time.process_time() - started_s

@@ -30,7 +30,7 @@ from study_baselines import baselines, class_shares
 from otce.config import RunConfig
 from otce.config_file import load_config
 from otce.datasets.expand import expanded
-from otce.measure_config import AT_SOURCE
+from otce.measure_config import BASELINES
 from otce.storage.store import Store
 from tasks.kept import kept_sides
 
@@ -161,11 +161,12 @@ def keep(run: RunConfig, name: str, store: Path) -> None:
     write(f"{name}-draws", [row for row in draws if row["metric"] == "otce"])
     write(f"{name}-influences", influences(folder, store))
     truth = rows_of(folder / "truth.parquet", _TRUTH)
-    write(f"{name}-truth", [row for row in truth if row["kind"] != AT_SOURCE])
+    write(f"{name}-truth", [row for row in truth if row["kind"] not in BASELINES])
     pixels = rows_of(folder / "truth_images.parquet", _PIXELS)
-    judged = [row for row in pixels if row["kind"] not in {AT_SOURCE, "scratch"}]
+    judged = [row for row in pixels if row["kind"] not in {*BASELINES, "scratch"}]
     write(f"{name}-truth_images", judged)
-    write(f"{name}-costs", rows_of(folder / "truth_timings.parquet", _COSTS))
+    costs = rows_of(folder / "truth_timings.parquet", _COSTS)
+    write(f"{name}-costs", [row for row in costs if row["kind"] not in BASELINES])
     write(f"{name}-baselines", [*baselines(run), *read(f"{name}-short")])
     write(f"{name}-domains", class_shares(run))
 

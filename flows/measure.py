@@ -14,6 +14,7 @@ from prefect.futures import PrefectFuture, as_completed
 from prefect.runtime import flow_run
 from rich.console import Console
 
+from flows.compute import compute_beside
 from flows.held_back import data_needed
 from flows.manifest import manifest
 from flows.pairs import list_datasets
@@ -26,6 +27,7 @@ from otce.datasets.expand import expanded
 from otce.errors import OtceError
 from otce.fingerprint import fingerprint
 from otce.storage.store import Store
+from otce.truth.compute import Compute
 from tasks.cluster import cluster
 from tasks.publish_truth import publish_truth, sound_transfers
 from tasks.retry import Window, explained
@@ -46,6 +48,7 @@ class Measured:
         computed: transfers made now.
         reused: transfers found in the store.
         failures: rows of `otce.transfer.tables.FAILURES`.
+        compute: what a short fine-tune costs beside the scores, where both are known.
     """
 
     run_id: str
@@ -54,6 +57,7 @@ class Measured:
     computed: int
     reused: int
     failures: list[dict[str, Any]]
+    compute: Compute | None
 
 
 def _run_name() -> str:
@@ -106,7 +110,9 @@ def measure_zoo(config_uri: str, overrides: list[str] | None = None) -> Measured
         manifest=_manifest(config, planned, counts, started),
         config_yaml=yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
     )
-    return Measured(config.run_id, store.uri, truth, computed, reused, failures)
+    folder, options = f"runs/{config.run_id}", config.execution.storage_options
+    compute = compute_beside(store, folder, f"{store.uri}/{folder}/truth.parquet", options)
+    return Measured(config.run_id, store.uri, truth, computed, reused, failures, compute)
 
 
 def _plan_line(config: RunConfig, planned: Planned, n_todo: int) -> str:

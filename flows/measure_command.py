@@ -53,6 +53,8 @@ def measure(
         found = measure_zoo(uri, overrides)
     show_truth(console, found.truth)
     show_failures(console, [row | {"metric": row["kind"]} for row in found.failures])
+    if found.compute:
+        console.print(str(found.compute), highlight=False, soft_wrap=True)
     told = (
         f"{found.computed} transfers measured, {found.reused} reused, {len(found.failures)} failed "
         f"in {time.monotonic() - started_s:.0f} s"
@@ -71,9 +73,9 @@ def show_truth(console: Console, truth: "pa.Table") -> None:
         truth: `otce.transfer.tables.TRUTH`.
     """
     from flows.show import plain  # noqa: PLC0415
-    from otce.measure_config import AT_SOURCE  # noqa: PLC0415
+    from otce.measure_config import BASELINES  # noqa: PLC0415
 
-    rows = [row for row in truth.to_pylist() if row["kind"] != AT_SOURCE]
+    rows = [row for row in truth.to_pylist() if row["kind"] not in BASELINES]
     for target in dict.fromkeys(row["target_dataset"] for row in rows):
         mine = [row for row in rows if row["target_dataset"] == target]
         for shots in sorted({row["shots"] for row in mine} - {0}) or [0]:

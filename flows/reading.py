@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
+from flows.compute import compute_beside
 from flows.judged import judged, show_judged
 from flows.kept_maps import kept_overlays
 from flows.show import show_failures, show_ranking, show_runs
@@ -68,6 +69,9 @@ def report(
     opened.put(f"{folder}/report.html", page.encode())
     show_ranking(console, found["summary"])
     show_judged(console, agreement)
+    compute = compute_beside(opened, folder, absolute_uri(truth, ".")) if truth else None
+    if compute:
+        console.print(str(compute), highlight=False, soft_wrap=True)
     show_failures(console, found["failures"].to_pylist())
     console.print(f"report: {opened.uri}/{folder}/report.html", soft_wrap=True, highlight=False)
     return 0

@@ -11,9 +11,10 @@ from otce.config import RunConfig
 from otce.datasets.selection import evenly_spaced
 from otce.errors import DataError, OtceError
 from otce.identity import Signature
-from otce.measure_config import AT_SOURCE, MeasureConfig
+from otce.measure_config import AT_SOURCE, SHORT, MeasureConfig, Training
 from otce.scores.zero_shot import class_map
 from otce.transfer.tables import Cell, truth_fingerprint
+from otce.transfer.training import judging
 from tasks.census import Listed
 from tasks.transfer import Job, Part
 from tasks.work import failure_row
@@ -121,11 +122,18 @@ def _cells(
     for kind in measure.kinds:
         if kind == "zero_shot":
             found += [Cell(*pair, kind)] if label_map else []
-        elif kind != "fine_tune" or set(range(n_classes)) <= set(label_map):
+        elif kind != "fine_tune" or _keeps_head(label_map, n_classes):
             found += [
                 Cell(*pair, kind, shots, seed) for shots in measure.shots for seed in measure.seeds
             ]
+    if measure.short_steps:
+        found.append(Cell(*pair, SHORT, max(measure.shots), measure.seeds[0]))
     return found
+
+
+def _keeps_head(label_map: tuple[int, ...], n_classes: int) -> bool:
+    """Say whether the source's final classifier has an output of every target class."""
+    return set(range(n_classes)) <= set(label_map)
 
 
 def _add(planned: Planned, config: RunConfig, pair: Pair, side: Signature, evaluate: str) -> None:
@@ -153,12 +161,12 @@ def _job(
     target: Listed,
     held_back: Listed,
 ) -> Job:
-    training = None
-    match cell.kind:
-        case "zero_shot" | "at_source":
-            pass
-        case kind:
-            training = measure_of(config).training(kind, int(cell.seed or 0))
+    training = _training(cell, measure_of(config), label_map, len(target.classes))
+    if cell.kind == SHORT:
+        few, judges = _few(target, cell.shots, measure_of(config).validation)
+        held_back = target
+    else:
+        few, judges = _part(target, cell.shots), _part(held_back, len(held_back.items))
     name = truth_fingerprint(
         config,
         cell,
@@ -167,7 +175,7 @@ def _job(
         target_digest=target.digest,
         evaluate=(held_back.id, held_back.digest),
     )
-    few, shared = _part(target, cell.shots), cell.kind == "scratch"
+    shared = cell.kind == "scratch"
     row = cell.row | {
         "truth_fingerprint": name,
         "source_model": None if shared else cell.model,
@@ -188,15 +196,39 @@ def _job(
         model=config.models[cell.model].model_copy(update=pinned),
         class_map=label_map,
         few=few,
-        held_back=_part(held_back, len(held_back.items)),
+        held_back=judges,
         n_classes=len(target.classes),
         training=training,
         row=row,
     )
 
 
+def _training(
+    cell: Cell, measure: MeasureConfig, label_map: tuple[int, ...], n_classes: int
+) -> Training | None:
+    seed = int(cell.seed or 0)
+    match cell.kind:
+        case "zero_shot" | "at_source":
+            return None
+        case "short_fine_tune":
+            keeps_head = _keeps_head(label_map, n_classes)
+            return measure.short_training(seed, measure.short_steps or 1, keeps_head=keeps_head)
+        case kind:
+            return measure.training(kind, seed)
+
+
+def _few(data: Listed, shots: int, validation: float) -> tuple[Part, Part]:
+    """Part the labelled images: those to train on, and those of validation, which judge."""
+    positions = evenly_spaced(len(data.items), shots)
+    judges = [positions[n] for n in judging(shots, validation)]
+    return _at(data, [n for n in positions if n not in judges]), _at(data, judges)
+
+
 def _part(data: Listed, shots: int) -> Part:
-    positions = evenly_spaced(len(data.items), shots) if shots else []
+    return _at(data, evenly_spaced(len(data.items), shots) if shots else [])
+
+
+def _at(data: Listed, positions: Sequence[int]) -> Part:
     return Part(
         config=data.config,
         items=tuple(data.items[n] for n in positions),

@@ -3,7 +3,7 @@
 Nothing in here can change a score, so nothing in here is part of a score's fingerprint.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 from otce.section import PositiveFloat, Section, Seed
 
 Kind = Literal["zero_shot", "head", "fine_tune", "fine_tune_new_head", "scratch"]
+Baseline = Literal["at_source", "short_fine_tune"]
 
 KINDS: Final[tuple[Kind, ...]] = (
     "zero_shot",
@@ -22,6 +23,11 @@ KINDS: Final[tuple[Kind, ...]] = (
 """Kinds of transfer, from the one that changes least."""
 AT_SOURCE: Final = "at_source"
 """No transfer: the model as it is, on images of its own source that were held back."""
+SHORT: Final = "short_fine_tune"
+"""A fine-tune that costs what a score costs: a few steps on most of the labelled images of the
+target, judged on the rest of them, so that like a score it never sees a held-back image."""
+BASELINES: Final[tuple[Baseline, ...]] = (AT_SOURCE, SHORT)
+"""Measured to be held against scores, whatever kinds are asked for; never what is predicted."""
 Trained = Literal["head", "fine_tune", "fine_tune_new_head", "scratch"]
 
 
@@ -91,6 +97,9 @@ class MeasureConfig(Section):
     """Roots of new weights, batches and dropout; each is one repetition."""
     steps: Annotated[int, Field(ge=1)] = 100
     """Batches of a training."""
+    short_steps: Annotated[int, Field(ge=1)] | None = 40
+    """Batches of the short fine-tune, a baseline of every score; null: there is none. It trains on
+    the most `shots` less those of `validation`, which judge it, with the first of `seeds`."""
     batch_size: Annotated[int, Field(ge=1)] = 8
     """Crops a batch."""
     crop: Annotated[float, Field(gt=0, le=1)] = 0.75
@@ -123,3 +132,19 @@ class MeasureConfig(Section):
             validation=self.validation,
             learning_rates=getattr(self.learning_rates, kind),
         )
+
+    def short_training(self, seed: int, steps: int, *, keeps_head: bool) -> Training:
+        """Say how the short fine-tune is done: at one rate, as there is no time to choose.
+
+        Args:
+            seed: one of `seeds`.
+            steps: batches.
+            keeps_head: whether the source's final classifier stays.
+
+        Returns:
+            All that counts for it; of the learning rates it has the upper middle one, as few steps
+            want a high rate and the highest may diverge.
+        """
+        usual = self.training("fine_tune" if keeps_head else "fine_tune_new_head", seed)
+        rates = sorted(usual.learning_rates)
+        return replace(usual, steps=steps, learning_rates=(rates[len(rates) // 2],))

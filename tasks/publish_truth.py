@@ -8,7 +8,7 @@ import pyarrow as pa
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from otce.measure_config import AT_SOURCE, KINDS
+from otce.measure_config import BASELINES, KINDS
 from otce.storage.store import Store
 from otce.tables import table
 from otce.transfer.tables import FAILURES, KEPT, TIMINGS, Cell, truth_tables
@@ -97,7 +97,13 @@ def _rows(
 
 
 def _place(cell: Cell) -> tuple[Any, ...]:
-    return cell.model, cell.target, (AT_SOURCE, *KINDS).index(cell.kind), cell.shots, cell.seed or 0
+    return (
+        cell.model,
+        cell.target,
+        (*BASELINES, *KINDS).index(cell.kind),
+        cell.shots,
+        cell.seed or 0,
+    )
 
 
 def _failure_place(row: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -152,7 +152,8 @@ def transfer_model(
 
 def _put(job: Job, found: Transfer, timing: dict[str, Any], work: Transfers) -> None:
     # What it cost first: a transfer that is there is never made again.
-    cost = timing | job.cell.row | {"truth_fingerprint": job.name}
+    cost = timing | job.cell.row | {"truth_fingerprint": job.name, "steps": job.row["steps"]}
+    cost["training_cpu_s"] = found.training_cpu_s
     work.store.put_table(f"truth_timings/{job.name}.parquet", table([cost], TIMINGS))
     kept = kept_table(job.row, found, [item.id for item in job.held_back.items])
     work.store.put_table(f"truth/{job.name}.parquet", kept)

@@ -5,7 +5,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -13,7 +13,7 @@ from otce.columns import INT, LATER, NUMBER, SCHEMA_VERSION, TEXT, column, schem
 from otce.config import RunConfig
 from otce.fingerprint import fingerprint
 from otce.identity import Signature
-from otce.measure_config import Kind, Training
+from otce.measure_config import Baseline, Kind, Training
 from otce.tables import table
 from otce.transfer.training import TRANSFER_VERSION, Transfer
 
@@ -24,7 +24,8 @@ _TRANSFER: Final = (
         "kind",
         TEXT,
         "zero_shot, head, fine_tune, fine_tune_new_head or scratch; at_source: no transfer, the "
-        "model on held-back images of its source",
+        "model on held-back images of its source; short_fine_tune: a baseline, trained and judged "
+        "on labelled target images, none of them held back",
     ),
     column("shots", INT, "labelled target images asked for; 0 where nothing is trained"),
     column("seed", pa.int64(), "root of new weights and batches; empty where nothing is trained"),
@@ -96,6 +97,8 @@ TIMINGS: Final = schema(
     column("cpu_s", NUMBER, "processor time of it", unit="s"),
     column("gpu_s", NUMBER, "time that it held a GPU, times the share of it", unit="s"),
     column("device", TEXT, "where it ran: cpu, or the name of the GPU"),
+    column("steps", INT, "batches of the training that counts; 0 where there is none", later=LATER),
+    column("training_cpu_s", NUMBER, "processor time of these batches", unit="s", later=LATER),
 )
 """What each transfer cost; the one table of a measurement that no second run repeats."""
 FAILURES: Final = schema(
@@ -128,7 +131,7 @@ class Cell:
 
     model: str
     target: str
-    kind: Kind | Literal["at_source"]
+    kind: Kind | Baseline
     shots: int = 0
     seed: int | None = None
 

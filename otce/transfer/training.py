@@ -10,6 +10,7 @@ Legend: `C` target classes.
 
 import copy
 import math
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,12 +42,14 @@ class Transfer:
         learning_rate: the chosen one; None where nothing was trained.
         validation_miou: mIoU by which it was chosen, in order of the rates, None where a training
             diverged; empty where there was no choice.
+        training_cpu_s: processor time of the training that counts; None where nothing was trained.
     """
 
     n_parameters: int
     confusion: Confusion
     learning_rate: float | None
     validation_miou: tuple[float | None, ...]
+    training_cpu_s: float | None = None
 
 
 def as_it_is(
@@ -89,7 +92,7 @@ def transferred(
         model: loaded; its network is changed.
         class_map: target label of each source class, -1 for none; looked at to keep the source's
             classifier, which asks for an output of every target class.
-        few: images to train on, at least two.
+        few: images to train on, at least two where there are learning rates to choose from.
         held_back: images to judge it on.
         n_classes: C.
         training: how.
@@ -110,11 +113,30 @@ def transferred(
         start = copy.deepcopy(model.network.state_dict())
         tried = _validated(learner, few, data, start, training)
         rate = _best(training.learning_rates, tried)
+        started_s = time.process_time()
         if not _trained(learner, data, start, rate, training):
             raise ModelError(
                 f"diverges at learning rate {rate:g}; write lower ones in measure.learning_rates"
             )
-        return Transfer(n_parameters, learner.judged(held_back), rate, tried)
+        training_s = time.process_time() - started_s
+        return Transfer(n_parameters, learner.judged(held_back), rate, tried, training_s)
+
+
+def judging(n_images: int, share: float) -> list[int]:
+    """Choose which of the labelled images judge what was trained on the others.
+
+    Args:
+        n_images: labelled images, at least two.
+        share: of them that judge, 0 to 1.
+
+    Returns:
+        Their positions, evenly spaced; at least one, and not all.
+
+    Example:
+        >>> judging(8, 0.25), judging(2, 0.25), judging(2, 0.9)
+        ([2, 6], [1], [1])
+    """
+    return evenly_spaced(n_images, min(max(1, round(share * n_images)), n_images - 1))
 
 
 def _size(model: SourceModel) -> int:
@@ -128,7 +150,7 @@ def _made_new(
     if model.one_by_one:
         raise ModelError(
             "takes one image at a time and cannot be trained; only zero_shot can be measured of "
-            "it; name no others in measure.kinds"
+            "it; name no others in measure.kinds and set measure.short_steps to null"
         )
     network = model.network
     for parameter in network.parameters():
@@ -154,9 +176,7 @@ def _validated(
     """The mIoU that each learning rate reaches on a part of the images, trained on the others."""
     if len(training.learning_rates) == 1:
         return ()
-    judges = evenly_spaced(
-        len(few), min(max(1, round(training.validation * len(few))), len(few) - 1)
-    )
+    judges = judging(len(few), training.validation)
     part = data.without(judges)
 
     def tried(rate: float) -> float | None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from otce import tables
 from otce.errors import DataError
 from otce.intervals import Side
-from otce.measure_config import AT_SOURCE
+from otce.measure_config import AT_SOURCE, BASELINES, SHORT
 from otce.truth.baselines import with_learned, with_static
 from otce.truth.cell import Cell
 from otce.truth.images import held_back, spread_by_data_set
@@ -21,7 +21,8 @@ from otce.truth.read import Baseline, Measured
 from otce.truth.tables import AGREEMENT
 
 _REFERENCE = "otce"
-_AT_HOME = AT_SOURCE.replace("_", " ")
+_AT_HOME, _SHORT = AT_SOURCE.replace("_", " "), SHORT.replace("_", " ")
+_PREDICTORS = tuple(kind.replace("_", " ") for kind in BASELINES)
 _SIZE, _SOURCE_MIOU = "parameter count", "source mIoU"
 _Values = dict[tuple[str, str], float]
 """By model and target."""
@@ -48,15 +49,19 @@ def assess(
 
     Returns:
         `otce.truth.tables.AGREEMENT`. Beside the metrics and the baselines there are the ranking
-        that ignores the target, a mixture learned on the other targets, and untrained truths as
-        predictors of trained ones.
+        that ignores the target, a mixture learned on the other targets, untrained truths as
+        predictors of trained ones, and what `known_of_models` finds.
 
     Raises:
         DataError: run and truth have no target with three models in common.
     """
     metrics, stderrs = _of_run(summary.to_pylist(), reference)
     scored = set(metrics[reference])
-    kept = [one for one in truth if (one.model, one.target) in scored]
+    kept = [
+        one
+        for one in truth
+        if (one.model, one.target) in scored and not one.truth.startswith(_PREDICTORS)
+    ]
     by_truth: dict[str, list[Measured]] = {}
     for one in kept:
         by_truth.setdefault(one.truth, []).append(one)
@@ -86,21 +91,24 @@ def assess(
 
 
 def known_of_models(truth: Iterable[Measured]) -> list[Baseline]:
-    """Take from a truth what it says of models whatever they are transferred to.
+    """Take from a truth what could be known of models without the transfers that it measured.
 
     Args:
         truth: what was measured.
 
     Returns:
-        Their sizes, and how well they do on held-back images of their own source.
+        Their sizes, how well they do on held-back images of their own source, and what a short
+        fine-tune gave on the labelled images of each target.
     """
-    found = {}
+    found: dict[tuple[str, str, str | None], float] = {}
     for one in truth:
         if one.n_parameters is not None:
-            found[_SIZE, one.model] = float(one.n_parameters)
+            found[_SIZE, one.model, None] = float(one.n_parameters)
         if one.truth == _AT_HOME:
-            found[_SOURCE_MIOU, one.model] = one.value
-    return [Baseline(name, model, None, value) for (name, model), value in found.items()]
+            found[_SOURCE_MIOU, one.model, None] = one.value
+        if one.truth.startswith(_SHORT):
+            found[one.truth, one.model, one.target] = one.value
+    return [Baseline(*of, value) for of, value in found.items()]
 
 
 def _of_run(

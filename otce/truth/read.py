@@ -96,8 +96,8 @@ def read_truth(uri: str, options: StorageOptions | None = None) -> list[Measured
         if one.images is not None and abs(one.images.mean_iou - value) > _SAME_IOU:
             raise DataError(
                 f"{uri}, row {number}: {one.model} on {one.target} has the value {value}, and its "
-                f"images in {_beside(uri)} give {one.images.mean_iou}; write both tables anew with "
-                "otce measure, or take the images away"
+                f"images in {_beside(uri, 'truth_images')} give {one.images.mean_iou}; write "
+                "both tables anew with otce measure, or take the images away"
             )
         key = one.truth, one.model, one.target, one.seed
         if key in found:
@@ -109,6 +109,27 @@ def read_truth(uri: str, options: StorageOptions | None = None) -> list[Measured
     if not found:
         raise DataError(f"{uri} has no row with a value; write one row a model and target")
     return list(found.values())
+
+
+def read_truth_timings(uri: str, options: StorageOptions | None = None) -> list[Row]:
+    """Read what measured transfers cost.
+
+    Args:
+        uri: path or fsspec URI of a truth table.
+        options: fsspec options by protocol.
+
+    Returns:
+        Rows of `truth_timings.parquet` beside a `truth.parquet` of `otce measure`; none where there
+        is no such table.
+
+    Raises:
+        DataError: it is no table of transfers.
+        StoreError: it cannot be read.
+    """
+    beside = _beside(uri, "truth_timings")
+    if beside == uri or not exists(beside, options):
+        return []
+    return _rows(beside, options, needed=("model", "target", "kind", "cpu_s"))
 
 
 def read_baselines(uri: str, options: StorageOptions | None = None) -> list[Baseline]:
@@ -139,7 +160,7 @@ def read_baselines(uri: str, options: StorageOptions | None = None) -> list[Base
 
 def _images_beside(uri: str, options: StorageOptions | None) -> dict[tuple[str, ...], Confusion]:
     """Read the pixels of the images that judged, by transfer."""
-    beside = _beside(uri)
+    beside = _beside(uri, "truth_images")
     if beside == uri or not exists(beside, options):
         return {}
     found: dict[tuple[str, ...], list[Row]] = {}
@@ -151,8 +172,8 @@ def _images_beside(uri: str, options: StorageOptions | None) -> dict[tuple[str, 
     }
 
 
-def _beside(uri: str) -> str:
-    return re.sub(r"truth\.parquet$", "truth_images.parquet", uri)
+def _beside(uri: str, name: str) -> str:
+    return re.sub(r"truth\.parquet$", f"{name}.parquet", uri)
 
 
 def _transfer(row: Row) -> tuple[str, ...]:

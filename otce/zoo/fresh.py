@@ -8,7 +8,10 @@ from otce.errors import ModelError
 from otce.zoo.head import find_head
 from otce.zoo.outputs import has_logits, logits_of
 
-_POSSIBLE = "only zero_shot and fine_tune can be measured of it; name no others in measure.kinds"
+_POSSIBLE = (
+    "only zero_shot and fine_tune can be measured of it; name no others in measure.kinds, and "
+    "without a classifier to keep set measure.short_steps to null"
+)
 
 
 def replace_head(network: nn.Module, n_classes: int, example_BCHW: Tensor) -> nn.Module:

@@ -10,7 +10,7 @@ from tests.zoo import Command, write_zoo, zoo_config
 
 pytestmark = [pytest.mark.nightly, pytest.mark.timeout(1800)]
 
-MADE = 2 + 2 * 2 * 2 + 2
+MADE = 2 + 2 * 2 * 2 + 2 + 2
 TABLES = ("truth", "truth_images", "truth_failures")
 
 
@@ -22,6 +22,7 @@ def zoo(folder):
         "kinds": ["zero_shot", "head", "fine_tune", "scratch"],
         "shots": [5],
         "steps": 30,
+        "short_steps": 10,
         "learning_rates": {"fine_tune": [1e-3], "scratch": [1e-3]},
     }
     # One at a time: transfers are kept one after the other, not in a burst.

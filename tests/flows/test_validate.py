@@ -93,6 +93,7 @@ def test_what_measure_would_refuse_is_listed(tmp_path):
     config["datasets"]["held"] = config["datasets"]["birch"] | {"first": 90}
     config["targets"] = ["birch"]
     config["measure"] = {"evaluate": {"birch": "held"}, "shots": [3], "kinds": ["head"]}
+    config["measure"]["short_steps"] = None
     code, output = otce("validate", write_zoo(tmp_path, config), log=tmp_path / "log")
     assert code == 0, output
     assert "measure: 6 transfers" in output

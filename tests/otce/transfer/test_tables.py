@@ -7,12 +7,14 @@ import pytest
 
 from otce.config import RunConfig
 from otce.identity import ModelIdentity, model_signature
-from otce.measure_config import KINDS
+from otce.measure_config import KINDS as OF_TRUTH
+from otce.measure_config import SHORT
 from otce.model_config import Preprocessing
 from otce.transfer.tables import Cell, truth_fingerprint
 from otce.zoo.preprocess import chosen as done
 from tests.two_values import BASE, OTHER
 
+KINDS = (*OF_TRUTH, SHORT)
 MODEL = ModelIdentity("1" * 64, "2" * 64, Preprocessing())
 OF_THE_MODEL = {
     "models.net.reference",
@@ -46,17 +48,23 @@ def name(chosen, kind, *, model=MODEL, classes=("road", "sky"), target="4" * 64,
         source_digest="3" * 64,
         classes=classes,
     )
-    trained = kind != "zero_shot"
+    trained, seed = kind != "zero_shot", cell.get("seed", 0)
     shape = {"shots": 5, "seed": 0} | cell if trained else {}
     found = Cell("net", "scenes", kind, **shape)
     return truth_fingerprint(
         chosen,
         found,
         side=side,
-        training=chosen.measure.training(kind, found.seed) if trained else None,
+        training=training(chosen.measure, kind, seed) if trained else None,
         target_digest=target,
         evaluate=("third", "5" * 64),
     )
+
+
+def training(measure, kind, seed):
+    if kind == SHORT:
+        return measure.short_training(seed, measure.short_steps or 1, keeps_head=True)
+    return measure.training(kind, seed)
 
 
 @pytest.mark.parametrize("path", OTHER)
@@ -69,8 +77,14 @@ def test_a_field_names_exactly_the_transfers_that_depend_on_it(path):
         wanted = set(KINDS) - {"scratch"}
     elif path in OF_ALL_TRAINING:
         wanted = set(KINDS) - {"zero_shot"}
+        # It has steps of its own.
+        wanted -= {SHORT} if path == "measure.steps" else set()
     elif path.startswith("measure.learning_rates."):
         wanted = {path.rpartition(".")[2]}
+        # With the source's classifier; with a new one it takes the rate of those.
+        wanted |= {SHORT} if "fine_tune" in wanted else set()
+    elif path == "measure.short_steps":
+        wanted = {SHORT}
     assert changed == wanted
 
 
@@ -87,6 +101,18 @@ def test_every_kind_seed_size_and_digest_has_a_name_of_its_own():
     names += [name(chosen, "head", target="0" * 64), name(chosen, "head", classes=("road", "sea"))]
     names += [name(chosen, "head", model=replace(MODEL, code_digest="0" * 64))]
     assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("rates", "expected"), [([2e-3], 2e-3), ([1e-2, 1e-4], 1e-2), ([3.0, 1.0, 2.0], 2.0)]
+)
+@pytest.mark.parametrize("keeps_head", [True, False])
+def test_a_short_fine_tune_is_a_fine_tune_of_its_own_steps_at_one_rate(rates, expected, keeps_head):
+    kind = "fine_tune" if keeps_head else "fine_tune_new_head"
+    measure = config().measure.model_validate({"learning_rates": {kind: rates}, "steps": 9})
+    found = measure.short_training(4, 7, keeps_head=keeps_head)
+    expected = {"steps": 7, "learning_rates": (expected,)}
+    assert found == replace(measure.training(kind, 4), **expected)
 
 
 def test_scores_are_named_as_if_nothing_were_measured():

@@ -132,6 +132,31 @@ def test_sizes_and_results_at_home_are_baselines_and_no_truth():
     assert row["n_models"] == len(MODELS) - 1
 
 
+def test_a_short_fine_tune_is_a_baseline_of_every_truth_and_no_truth():
+    """Of each target by itself: its order is the wrong one for bay and the right one for cove."""
+    truths = [
+        one
+        for kind in ("zero shot", "head with 20 images")
+        for target in ("bay", "cove")
+        for one in truth_of(kind=kind, target=target)
+    ]
+    name = "short fine tune with 20 images"
+    short = [
+        Measured(name, model, target, "0", n if target == "bay" else -n)
+        for n, model in enumerate(MODELS)
+        for target in ("bay", "cove", "elsewhere")
+    ]
+    found = assess(run(), truths + short).to_pylist()
+    assert {row["truth"] for row in found} == {"zero shot", "head with 20 images"}
+    for truth in ("zero shot", "head with 20 images"):
+        taus = {
+            row["target_dataset"]: row["value"]
+            for row in found
+            if (row["truth"], row["predictor"], row["measure"]) == (truth, name, "tau")
+        }
+        assert taus == pytest.approx({"bay": -1, "cove": 1, None: 0})
+
+
 def test_a_truth_of_other_targets_is_refused():
     with pytest.raises(DataError, match="targets are bay, cove, the truth's reef"):
         assess(run(), truth_of(target="reef"))
