@@ -15,6 +15,7 @@ from flows.held_back import held_back_of
 from flows.transfers import _part
 from otce.config import RunConfig
 from otce.errors import ConfigError
+from otce.measure_config import BASELINES
 from otce.storage.store import Store
 from tasks.census import Listed
 from tasks.publish_truth import sound_transfers
@@ -59,6 +60,7 @@ def study():
             "shots": [5],
             "seeds": [0],
             "steps": 20,
+            "short_steps": 3,
             "batch_size": 4,
             "learning_rates": {"head": [1e-3, 1e-2], "scratch": [4e-3]},
         },
@@ -103,7 +105,7 @@ def test_the_near_city_transfers_better_than_the_far_one(measured):
 
 def test_every_transfer_is_a_row_with_what_it_took(measured):
     folder, output = measured
-    truth = [row for row in rows(folder) if row["kind"] != "at_source"]
+    truth = [row for row in rows(folder) if row["kind"] not in BASELINES]
     assert len(truth) == 5 + 4 + 4
     trained = [row for row in truth if row["kind"] != "zero_shot"]
     for row in truth:
@@ -116,7 +118,7 @@ def test_every_transfer_is_a_row_with_what_it_took(measured):
         assert (row["shots"], row["seed"], row["n_train_images"], row["steps"]) == (5, 0, 5, 20)
         best = np.argmax(row["validation_miou"]) if row["validation_miou"] else 0
         assert row["learning_rate"] == row["learning_rates"][best]
-    assert "16 transfers measured, 0 reused, 7 failed" in output
+    assert "21 transfers measured, 0 reused, 7 failed" in output
     assert "target birch, 5 labelled images" in output
 
 
@@ -136,6 +138,49 @@ def test_models_are_judged_at_home_where_images_of_their_source_are_held_back(me
     assert "target alder" not in output
 
 
+def test_a_short_fine_tune_trains_and_is_judged_on_the_labelled_images_alone(measured):
+    """Of five shots among six images one judges, so a score knows as much as it does."""
+    short = [row for row in rows(measured[0]) if row["kind"] == "short_fine_tune"]
+    assert [row["source_model"] for row in short] == sorted([*NETS, "script"])
+    for row in short:
+        assert (row["shots"], row["seed"], row["steps"]) == (5, 0, 3)
+        assert (row["n_train_images"], row["n_eval_images"]) == (4, 1)
+        assert (row["target_dataset"], row["evaluate_dataset"]) == ("birch", "birch")
+        assert row["target_digest"] == row["evaluate_digest"]
+        assert (row["learning_rate"], row["validation_miou"]) == (1e-3, [])
+    judges = [row for row in rows(measured[0], "truth_images") if row["kind"] == "short_fine_tune"]
+    assert {row["item_id"] for row in judges} == {"birch/000003"}
+    assert "short fine tune" not in measured[1]
+
+
+def test_a_report_holds_scores_against_the_short_fine_tune_and_says_what_both_cost(
+    measured, tmp_path, prefect_api
+):
+    folder = shutil.copytree(measured[0], tmp_path / "scored")
+    config = study() | {"targets": ["birch"], "sampling": {"pixels": 200, "repetitions": 1}}
+    config["models"].pop("script")
+    config["measure"]["evaluate"].pop("ember")
+    path = written(folder, config)
+    code, output = otce("run", path, log=tmp_path / "run", env=prefect_api)
+    assert code == 0, output
+    truth = str(folder / RUN / "truth.parquet")
+    code, output = otce("report", folder / "store", "--truth", truth, log=tmp_path / "report")
+    assert code == 0, output
+    agreement = rows(folder, "agreement")
+    truths = {"zero shot", "head with 5 images", "scratch with 5 images"}
+    assert {row["truth"] for row in agreement} == truths
+    for name in truths:
+        predictors = {row["predictor"] for row in agreement if row["truth"] == name}
+        assert {"otce", "short fine tune with 5 images", "parameter count"} <= predictors
+    told = "its short fine-tune of 3 steps"
+    assert "scoring a pair took" in output
+    assert told in output
+    code, output = otce("measure", path, log=tmp_path / "again", env=prefect_api)
+    assert "0 transfers measured, 18 reused" in output
+    assert told in output
+    assert told not in measured[1]
+
+
 def test_the_size_of_every_model_is_told(measured):
     sizes = {row["source_model"]: row["n_parameters"] for row in rows(measured[0])}
     assert sizes["script"] == sum(weight.numel() for weight in net().parameters())
@@ -147,13 +192,16 @@ def test_figures_follow_from_the_pixels_of_every_image(measured):
     for row in rows(measured[0]):
         mine = [i for i in images if i["truth_fingerprint"] == row["truth_fingerprint"]]
         mine = [i for i in mine if i["source_model"] == row["source_model"]]
-        assert len(mine) == 8
+        assert len(mine) == row["n_eval_images"]
         right, labelled, predicted = (
             np.sum([i[name] for i in mine], axis=0)
             for name in ("right_px", "labelled_px", "predicted_px")
         )
-        iou = right / (labelled + predicted - right)
-        assert row["class_iou"] == pytest.approx(iou.tolist())
+        iou = [
+            r / (n + p - r) if n else None
+            for r, n, p in zip(right, labelled, predicted, strict=True)
+        ]
+        assert row["class_iou"] == pytest.approx(iou)
         assert row["pixel_accuracy"] == pytest.approx(right.sum() / labelled.sum())
 
 
@@ -194,7 +242,7 @@ def test_a_model_whose_head_cannot_be_replaced_is_judged_as_it_is(measured):
 
 def test_timings_stand_apart_from_what_is_repeatable(measured):
     timings = rows(measured[0], "truth_timings")
-    assert len(timings) == 3 + 5 + 4 + 2
+    assert len(timings) == 3 + 5 + 5 + 4 + 2
     assert all(row["wall_s"] > 0 < row["cpu_s"] for row in timings)
     assert {(row["device"], row["gpu_s"]) for row in timings} == {("cpu", 0.0)}
 
@@ -203,13 +251,13 @@ def test_what_is_kept_is_not_made_again_whatever_else_is_measured(measured, tmp_
     """That a whole measurement comes back with equal bytes: tests/faults/test_kill_measure.py."""
     folder = shutil.copytree(measured[0], tmp_path / "again")
     manifest = json.loads((folder / RUN / "measure.json").read_text())
-    assert manifest["transfers"] == {"computed": 16, "reused": 0, "failed": 7}
+    assert manifest["transfers"] == {"computed": 21, "reused": 0, "failed": 7}
     fewer = study() | {"targets": ["birch"]}
     fewer["measure"]["evaluate"].pop("ember")
     fewer["models"].pop("script")
     code, output = otce("measure", written(folder, fewer), log=tmp_path / "log", env=prefect_api)
     assert code == 0, output
-    assert "0 transfers measured, 14 reused, 0 failed" in output
+    assert "0 transfers measured, 18 reused, 0 failed" in output
     assert "starting Ray" not in output
     for name in ("truth", "truth_images"):
         before, after = (pq.read_table(f / RUN / f"{name}.parquet") for f in (measured[0], folder))
