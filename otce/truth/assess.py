@@ -98,16 +98,18 @@ def known_of_models(truth: Iterable[Measured]) -> list[Baseline]:
 
     Returns:
         Their sizes, how well they do on held-back images of their own source, and what a short
-        fine-tune gave on the labelled images of each target.
+        fine-tune gave on the labelled images of each target, on average where there are several.
     """
     found: dict[tuple[str, str, str | None], float] = {}
+    short: dict[tuple[str, str, str | None], list[float]] = {}
     for one in truth:
         if one.n_parameters is not None:
             found[_SIZE, one.model, None] = float(one.n_parameters)
         if one.truth == _AT_HOME:
             found[_SOURCE_MIOU, one.model, None] = one.value
         if one.truth.startswith(_SHORT):
-            found[one.truth, one.model, one.target] = one.value
+            short.setdefault((_SHORT, one.model, one.target), []).append(one.value)
+    found |= {of: float(np.mean(values)) for of, values in short.items()}
     return [Baseline(*of, value) for of, value in found.items()]
 
 
