@@ -4,7 +4,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from otce.columns import INT, NUMBER, TEXT, column, schema
+from otce.columns import INT, LATER, NUMBER, TEXT, column, schema
 
 TIMINGS: Final = schema(
     "timings",
@@ -24,5 +24,6 @@ TIMINGS: Final = schema(
     column("batch_size", INT, "images a forward pass that were asked for"),
     column("device", TEXT, "name of the device; of several, all"),
     column("n_iter", pa.int64(), "iterations of the solver, over all repetitions and metrics"),
+    column("cpu_s", NUMBER, "processor time within the workers", unit="s", later=LATER),
 )
 """A row per step, model and data set that the run computed; what was in the store took nothing."""

@@ -31,6 +31,7 @@ class Spent:
         batch_size: images a forward pass that were asked for.
         device: name of the device.
         n_iter: iterations of the solver.
+        cpu_s: processor time of the worker's process meanwhile.
     """
 
     worker_s: float
@@ -39,6 +40,7 @@ class Spent:
     batch_size: int | None = None
     device: str | None = None
     n_iter: int | None = None
+    cpu_s: float = 0.0
 
     def __add__(self, other: "Spent") -> "Spent":
         """Add what another call of the same kind took."""
@@ -49,6 +51,7 @@ class Spent:
             batch_size=max(self.batch_size or 0, other.batch_size or 0) or None,
             device=_both(self.device, other.device),
             n_iter=_sum(self.n_iter, other.n_iter),
+            cpu_s=self.cpu_s + other.cpu_s,
         )
 
 
@@ -65,7 +68,7 @@ class Meter:
     """Measures from when it is made; one call at a time a process, which is how workers work."""
 
     def __init__(self) -> None:
-        self._started_s = time.perf_counter()
+        self._started_s, self._started_cpu_s = time.perf_counter(), time.process_time()
         self._before_bytes = READ.n_bytes
 
     def spent(self, **known: Any) -> Spent:
@@ -78,7 +81,8 @@ class Meter:
             Time and bytes since the meter was made.
         """
         worker_s = time.perf_counter() - self._started_s
-        return Spent(worker_s, READ.n_bytes - self._before_bytes, **known)
+        cpu_s = time.process_time() - self._started_cpu_s
+        return Spent(worker_s, READ.n_bytes - self._before_bytes, cpu_s=cpu_s, **known)
 
 
 def device_name(device: torch.device) -> str:
@@ -165,4 +169,5 @@ def _row(
         "batch_size": spent.batch_size,
         "device": spent.device,
         "n_iter": spent.n_iter,
+        "cpu_s": spent.cpu_s,
     }

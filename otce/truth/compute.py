@@ -16,8 +16,8 @@ class Compute:
     """Means over the pairs that were scored, and over those that were fine-tuned.
 
     Attributes:
-        score_s: processor time of a pair's scores, all metrics of the run; each worker has one
-            thread.
+        score_s: processor time of a pair's scores, all metrics of the run, by what its last start
+            computed.
         short_s: processor time of a short fine-tune, reading and judging included.
         steps: batches of it.
         equal_steps: batches with which it would cost what the scores do; 0 where what it reads and
@@ -46,11 +46,11 @@ def compute_of(timings: Sequence[Row], truth_timings: Sequence[Row]) -> Compute 
         truth_timings: of the transfers, rows of `otce.transfer.tables.TIMINGS`.
 
     Returns:
-        Both; None where no pair was scored, nothing was fine-tuned for a few steps, or a GPU took
-        part, whose time processors do not tell.
+        Both; None where no pair was scored, nothing was fine-tuned for a few steps, a GPU took
+        part, whose time processors do not tell, or the run is older than its processor times.
 
     Example:
-        >>> scored = [{"step": step, "source_model": "a", "dataset": "bay", "worker_s": 3.0,
+        >>> scored = [{"step": step, "source_model": "a", "dataset": "bay", "cpu_s": 3.0,
         ...            "gpu_s": 0.0} for step in ("extract", "solve")]
         >>> short = {"kind": "short_fine_tune", "cpu_s": 4.0, "gpu_s": 0.0, "steps": 10,
         ...          "training_cpu_s": 2.0}
@@ -61,7 +61,9 @@ def compute_of(timings: Sequence[Row], truth_timings: Sequence[Row]) -> Compute 
     short = [row for row in truth_timings if row["kind"] == SHORT]
     if not pairs or not short or any(row["gpu_s"] for row in (*timings, *short)):
         return None
-    score_s = sum(row["worker_s"] for row in timings) / len(pairs)
+    if any(row["cpu_s"] is None for row in timings):
+        return None
+    score_s = sum(row["cpu_s"] for row in timings) / len(pairs)
     short_s, steps, training_s = (
         float(np.mean([row[name] for row in short]))
         for name in ("cpu_s", "steps", "training_cpu_s")

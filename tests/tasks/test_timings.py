@@ -11,7 +11,7 @@ def test_calls_are_summed_up_and_what_is_not_known_stays_null():
     timings = Timings()
     timings.add("load", "b", "", Spent(0.5, 100, device="cpu"))
     for device, batch in (("H100", 8), ("cpu", 1), ("H100", 8)):
-        timings.add("extract", "a", "bay", Spent(2.0, 10, 4, batch, device))
+        timings.add("extract", "a", "bay", Spent(2.0, 10, 4, batch, device, cpu_s=1.5))
     timings.add("solve", "a", "bay", Spent(1.0, 0, n_iter=7))
     timings.add("solve", "a", "bay", Spent(0.5, 0, n_iter=8))
     found = timings.table(gpus_per_actor=0.25)
@@ -30,6 +30,7 @@ def test_calls_are_summed_up_and_what_is_not_known_stays_null():
         "batch_size": 8,
         "device": "H100, cpu",
         "n_iter": None,
+        "cpu_s": 4.5,
     }
     assert (load["dataset"], load["gpu_s"], load["images"]) == (None, 0.125, None)
     assert (solve["worker_s"], solve["gpu_s"], solve["n_iter"]) == (1.5, 0.0, 15)
@@ -44,7 +45,7 @@ def test_a_meter_counts_the_bytes_that_threads_read(tmp_path):
         list(pool.map(lambda _: read_bytes(str(path)), range(50)))
     spent = meter.spent(images=50)
     assert (spent.read_bytes, spent.images) == (50_000, 50)
-    assert spent.worker_s > 0
+    assert spent.worker_s > 0 < spent.cpu_s
 
 
 def test_all_that_is_told_of_a_table_stands_in_its_columns():

@@ -9,7 +9,7 @@ def scored(pairs, *, gpu_s=0.0):
     """Two seconds for a model's features and one for each of its pairs."""
     rows = [("extract", "net", "source", 2.0)]
     rows += [("solve", "net", target, 1.0) for target in pairs]
-    names = ("step", "source_model", "dataset", "worker_s")
+    names = ("step", "source_model", "dataset", "cpu_s")
     return [dict(zip(names, row, strict=True)) | {"gpu_s": gpu_s} for row in rows]
 
 
@@ -47,6 +47,7 @@ def test_other_transfers_do_not_count():
         (scored(["bay"]), []),
         (scored(["bay"]), tuned(1.0, kind="head")),
         (scored(["bay"], gpu_s=1.0), tuned(1.0)),
+        ([row | {"cpu_s": None} for row in scored(["bay"])], tuned(1.0)),
         (scored(["bay"]), tuned(1.0, gpu_s=1.0)),
     ],
 )
