@@ -24,7 +24,7 @@ KINDS: Final[tuple[Kind, ...]] = (
 AT_SOURCE: Final = "at_source"
 """No transfer: the model as it is, on images of its own source that were held back."""
 SHORT: Final = "short_fine_tune"
-"""A fine-tune that costs what a score costs: a few steps on most of the labelled images of the
+"""A fine-tune of about the cost of a score: a few steps on most of the labelled images of the
 target, judged on the rest of them, so that like a score it never sees a held-back image."""
 BASELINES: Final[tuple[Baseline, ...]] = (AT_SOURCE, SHORT)
 """Measured to be held against scores, whatever kinds are asked for; never what is predicted."""
