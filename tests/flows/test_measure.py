@@ -8,76 +8,14 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-import torch
-import yaml
 
-from flows.held_back import held_back_of
-from flows.transfers import _part
-from otce.config import RunConfig
-from otce.errors import ConfigError
 from otce.measure_config import BASELINES
 from otce.storage.store import Store
-from tasks.census import Listed
 from tasks.publish_truth import sound_transfers
-from tests.folders import Place, pair
+from tests.study import NETS, study, written
 from tests.zoo import net, otce
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
-NETS = [f"{kind}-{city}" for kind in ("depthwise", "unet") for city in ("alder", "dune")]
 RUN = Path("store/runs/test")
-
-
-def study():
-    """Birch is alder in a warmer light, dune is a desert town seen from another camera."""
-    small = {"size_px": [64, 96]}
-    return {
-        "datasets": {
-            "alder": {"layout": "scenes:alder", "count": 48},
-            "alder-test": {"layout": "scenes:alder", "count": 8, "first": 100},
-            "dune": {"layout": "scenes:dune", "count": 48},
-            "birch": {"layout": "scenes:birch", "count": 6, **small},
-            "birch-test": {"layout": "scenes:birch", "count": 8, "first": 100, **small},
-            "ember": {"layout": "scenes:ember", "count": 6, **small},
-            "ember-test": {"layout": "scenes:ember", "count": 6, "first": 4, **small},
-        },
-        "models": {
-            **{
-                name: {
-                    "reference": f"python:nets:{name.partition('-')[0]}",
-                    "arguments": {"n_classes": 8},
-                    "trusted": True,
-                    "weights": str(EXAMPLES / f"weights/demo/{name}.safetensors"),
-                    "source": name.rpartition("-")[2],
-                }
-                for name in NETS
-            },
-            "script": {"reference": "torchscript:net.ts", "trusted": True, "source": "alder"},
-        },
-        "targets": ["birch", "ember"],
-        "measure": {
-            "evaluate": {"birch": "birch-test", "ember": "ember-test", "alder": "alder-test"},
-            "kinds": ["zero_shot", "head", "scratch"],
-            "shots": [5],
-            "seeds": [0],
-            "steps": 20,
-            "short_steps": 3,
-            "batch_size": 4,
-            "learning_rates": {"head": [1e-3, 1e-2], "scratch": [4e-3]},
-        },
-        "execution": {
-            "store": "store",
-            "run_id": "test",
-            "workers": 2,
-            "python_path": [str(EXAMPLES)],
-        },
-    }
-
-
-def written(folder, config):
-    torch.manual_seed(0)
-    torch.jit.trace(net().eval(), torch.zeros(1, 3, 64, 96)).save(folder / "net.ts")
-    (folder / "zoo.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-    return folder / "zoo.yaml"
 
 
 @pytest.fixture(scope="module")
@@ -274,66 +212,3 @@ def test_a_damaged_transfer_is_set_aside_and_is_one_to_make_again(measured, tmp_
     assert sound_transfers([*names, "absent"], Store(str(folder))) == set(names[1:])
     left = {path.name for path in (folder / "truth").iterdir()}
     assert left == {f"{names[0]}.parquet.corrupt", *(f"{name}.parquet" for name in names[1:])}
-
-
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        ({"measure": None}, "there is no measure section"),
-        ({"measure": {}}, "measure.evaluate has no data set for target birch"),
-        (
-            {"measure": {"evaluate": {"birch": "birch-tset"}}},
-            "measure.evaluate has birch-tset, which is no data set, for target birch",
-        ),
-        (
-            {"measure": {"evaluate": {"brich": "birch-test", "birch": "birch-test"}}},
-            "measure.evaluate has brich, which is neither .*sources: alder, birch, dune, ember$",
-        ),
-        (
-            {"targets": ["birch"]},
-            "measure.evaluate has ember, which is neither .*sources: alder, birch, dune$",
-        ),
-    ],
-)
-def test_held_back_images_must_be_named_and_judge_something(change, told):
-    with pytest.raises(ConfigError, match=told):
-        held_back_of(RunConfig.model_validate(study() | change))
-
-
-def test_parts_of_a_target_are_judged_on_parts_of_what_is_held_back():
-    config = RunConfig.model_validate(
-        study()
-        | {
-            "datasets": {
-                name: {"layout": "scenes:birch"}
-                for name in ("alder", "dune", "cs/ulm", "val/ulm", "cs/bonn", "other")
-            },
-            "targets": ["cs/ulm", "cs/bonn"],
-            "measure": {"evaluate": {"cs": "val", "cs/bonn": "other"}},
-        }
-    )
-    assert held_back_of(config) == {"cs/ulm": "val/ulm", "cs/bonn": "other"}
-
-
-def test_few_shots_train_on_the_images_of_a_data_set_that_is_spread_as_thin(tmp_path):
-    """So the same images can be scored: `otce run CONFIG --set datasets.bay.spread=3`."""
-    place = Place(str(tmp_path), {})
-    place.write(*(pair(f"{n:02d}", n) for n in range(8)))
-    bay = place.open()
-    digests = [bay.digests(item) for item in bay.items]
-    listed = Listed(
-        id="bay",
-        config=bay._config,
-        items=bay.items,
-        image_digests=tuple(image for image, _ in digests),
-        label_digests=tuple(label for _, label in digests),
-        digest="",
-        classes=bay.classes,
-    )
-    few = _part(listed, 3)
-    assert [item.id for item in few.items] == ["01", "04", "06"]
-    assert few.items == place.open(spread=3).items
-    assert few.digests == tuple(place.open(spread=3).digests(item) for item in few.items)
-    for (image, label), item in zip(few.images({}), few.items, strict=True):
-        assert np.array_equal(image, bay.image(item))
-        assert np.array_equal(label, bay.label(item))
