@@ -22,11 +22,10 @@ def held_back_of(config: RunConfig) -> dict[str, str]:
         Ids by target.
 
     Raises:
-        ConfigError: there is no `measure`, a target has none, a name stands for nothing, or images
-            are held back of what is neither a target nor a source.
+        ConfigError: there is no `measure`, a target has none, or a name stands for nothing.
     """
     measure, found = measure_of(config), {}
-    _refuse_what_nothing_judges(config)
+    _refuse_unknown(config)
     for target in config.targets:
         named = _named(measure, target)
         if named not in config.datasets:
@@ -39,17 +38,19 @@ def held_back_of(config: RunConfig) -> dict[str, str]:
     return found
 
 
-def _refuse_what_nothing_judges(config: RunConfig) -> None:
-    """Refuse images held back of a data set that no model is transferred to or comes from."""
-    sources = {model.source for model in config.models.values() if model.source}
-    judged = {*config.targets, *sources}
-    allowed = judged | {id_.rpartition("/")[0] for id_ in judged if "/" in id_}
+def _refuse_unknown(config: RunConfig) -> None:
+    """Refuse images held back of what is no data set; of one that this run leaves out they may be.
+
+    That way `--set targets=[one]` needs no other change.
+    """
+    known = {*config.targets, *config.datasets}
+    allowed = known | {id_.rpartition("/")[0] for id_ in known if "/" in id_}
     for key in measure_of(config).evaluate:
         if key not in allowed:
             raise ConfigError(
-                f"measure.evaluate has {key}, which is neither a target nor the source of a model, "
-                "so that its images would judge nothing; correct the name or take it out; targets "
-                f"and sources: {listing(sorted(judged))}"
+                f"measure.evaluate has {key}, which is no data set of this configuration, so that "
+                "its images would judge nothing; correct the name or take it out; data sets: "
+                f"{listing(sorted(known))}"
             )
 
 

@@ -126,7 +126,7 @@ def _cells(
             found += [
                 Cell(*pair, kind, shots, seed) for shots in measure.shots for seed in measure.seeds
             ]
-    if measure.short_steps:
+    if measure.short_steps and set(measure.kinds) - {"zero_shot"}:
         found.append(Cell(*pair, SHORT, max(measure.shots), measure.seeds[0]))
     return found
 

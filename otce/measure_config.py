@@ -98,8 +98,9 @@ class MeasureConfig(Section):
     steps: Annotated[int, Field(ge=1)] = 100
     """Batches of a training."""
     short_steps: Annotated[int, Field(ge=1)] | None = 40
-    """Batches of the short fine-tune, a baseline of every score; null: there is none. It trains on
-    the most `shots` less those of `validation`, which judge it, with the first of `seeds`."""
+    """Batches of the short fine-tune, a baseline of every score where a kind trains at all; null:
+    there is none. It trains on the most `shots` less those of `validation`, which judge it, with
+    the first of `seeds`."""
     batch_size: Annotated[int, Field(ge=1)] = 8
     """Crops a batch."""
     crop: Annotated[float, Field(gt=0, le=1)] = 0.75

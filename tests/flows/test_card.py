@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from tests.flows.test_measure import study, written
+from tests.study import study, written
 from tests.zoo import otce, write_zoo, zoo_config
 
 pytestmark = pytest.mark.gpu
