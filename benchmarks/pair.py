@@ -2,7 +2,7 @@
 
     python benchmarks/pair.py [--pixels 10000] [REGIME ...]
 
-Ours are the tasks of `tasks/solve.py`, which also make the curve over epsilons for the first draw
+Ours are the tasks of `tasks/bundle.py`, which also make the curve over epsilons for the first draw
 of a pair; they are timed with and without it. POT gets the same draws, workers and threads, and
 the fewest iterations that reach the tolerance on the first draw (see `transport.py`).
 """
@@ -23,8 +23,9 @@ from transport import EPSILON, iterations_needed, pots
 
 from otce.config import ExecutionConfig, ScoreConfig
 from otce.draw import Draw as Side
+from tasks.bundle import Transport, submit
 from tasks.cluster import cluster
-from tasks.solve import Request, submit
+from tasks.solve import Request
 
 WORKERS = 2
 FASTEST = {"soft64": "float32 sinkhorn", "softmax19": "float32 sinkhorn"}
@@ -48,21 +49,17 @@ def ours(draws: Sequence[Draw], curve: tuple[float, ...]) -> tuple[float, list[f
     )
     parts = [(ray.put(side(*draw[:2])), ray.put(side(*draw[2:]))) for draw in draws]
     started_s = time.perf_counter()
-    rows = ray.get(
-        [
-            submit(
-                Request(recipe, ("otce",), None, k == 0),
-                [source],
-                [target],
-                [],
-                name="solve",
-                num_cpus=1,
-                memory_bytes=1 << 29,
-            )
-            for k, (source, target) in enumerate(parts)
-        ]
-    )
-    return time.perf_counter() - started_s, [row["otce"]["value"] for row in rows]
+    begun = [
+        submit(
+            [Transport(Request(recipe, ("otce",), None, k == 0), [source], [target], [])],
+            name="solve",
+            num_cpus=1,
+            memory_bytes=1 << 29,
+        )
+        for k, (source, target) in enumerate(parts)
+    ]
+    found = ray.get([rows for _, rows in begun])
+    return time.perf_counter() - started_s, [rows[0]["otce"]["value"] for rows in found]
 
 
 def side(features: NDArray[Any], labels: NDArray[Any]) -> Side:

@@ -29,7 +29,7 @@ from flows.sources import pair_names, source_side
 from otce.config import RunConfig
 from otce.config_file import load_config
 from otce.explain import BOUNDARIES, FREQUENCIES
-from otce.pair_table import pair_rows, whole_pair
+from otce.pair_table import pair_columns, pair_rows, whole_pair
 from otce.readable import open_readable
 from otce.storage.store import Store
 
@@ -161,7 +161,7 @@ def finish(config: RunConfig, store: Store, images: int) -> list[str]:
         model, target, rows = pair
         digest, classes = known[target]
         name = pair_names(config, model, target, sides[model], digest, classes)["otce"]
-        full = pair_rows(
+        columns = pair_columns(
             config,
             "otce",
             fingerprint=name,
@@ -169,9 +169,8 @@ def finish(config: RunConfig, store: Store, images: int) -> list[str]:
             side=sides[model],
             target_id=target,
             target_digest=digest,
-            rows=rows,
         )
-        store.put_table(f"scores/{name}.parquet", whole_pair(name, full))
+        store.put_table(f"scores/{name}.parquet", whole_pair(name, pair_rows(columns, rows)))
         return name
 
     repetitions = range(config.sampling.repetitions)

@@ -250,7 +250,7 @@ def _score_models(
                 model = left.popleft()
                 work.slots.coming = len(left)
                 with about(model=model):
-                    future = score_model.submit(model, by_model[model], shared, heat=heat)
+                    future = score_model.submit(model, _unseen(by_model[model]), shared, heat=heat)
                 future.add_done_callback(partial(end, model))
                 begun += 1
         except StoppingError:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 
-def pair_rows(
+def pair_columns(
     config: RunConfig,
     metric: Metric,
     *,
@@ -27,9 +27,8 @@ def pair_rows(
     side: Signature,
     target_id: str,
     target_digest: str,
-    rows: Mapping[int, Row],
-) -> list[Row]:
-    """Complete what repetitions of a metric of a pair gave.
+) -> Row:
+    """Say what all rows of a metric of a pair have in common.
 
     Args:
         config: the run.
@@ -39,17 +38,15 @@ def pair_rows(
         side: its source side.
         target_id: the target data set.
         target_digest: its digest.
-        rows: what repetitions gave, by their numbers.
 
     Returns:
-        Rows of `otce.tables.PAIR` in order of repetitions, each with its own influences and parts:
-        only so can any of them be joined later, see `whole_pair`.
+        Values by column.
     """
     # What a metric does not depend on says nothing about its rows.
     recipe = metric_recipe(metric, config.score)
     names = ("epsilon", "feature_scaling", "relaxation", "class_weights")
     settings = {name: recipe.get(name) for name in names}
-    common = settings | {
+    return settings | {
         "solver": recipe.get("solver"),
         "pair_fingerprint": fingerprint,
         "score_version": SCORE_VERSION,
@@ -64,7 +61,20 @@ def pair_rows(
         "target_digest": target_digest,
         "seed": config.seed,
     }
-    return [common | rows[k] | {"repetition": k} for k in sorted(rows)]
+
+
+def pair_rows(columns: Row, rows: Mapping[int, Row]) -> list[Row]:
+    """Complete what repetitions of a metric of a pair gave.
+
+    Args:
+        columns: see `pair_columns`.
+        rows: what repetitions gave, by their numbers.
+
+    Returns:
+        Rows of `otce.tables.PAIR` in order of repetitions, each with its own influences and parts:
+        only so can any of them be joined later, see `whole_pair`.
+    """
+    return [columns | rows[k] | {"repetition": k} for k in sorted(rows)]
 
 
 def whole_pair(fingerprint: str, rows: Sequence[Row]) -> pa.Table:

@@ -3,31 +3,27 @@
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from otce.errors import LostFeaturesError, OtceError
 from otce.events import in_json
-from otce.footprint import footprint_bytes
-from otce.pair_table import Row, pair_rows, whole_pair
+from otce.pair_table import pair_columns
 from otce.recipe import Metric, repetitions_of
 from otce.repetitions import repetitions_name
-from otce.scores.zero_shot import class_map
-from otce.tables import PAIR, table
 from tasks.features import features
-from tasks.ray_calls import ALL_PIXELS, Ref, Refs
+from tasks.keep_scores import Scores, Solved, put_scores
 from tasks.retry import GaveUpError
-from tasks.solve import Request, Rows, submit
-from tasks.stopping import StoppingError, begin
+from tasks.solved import Draws, solved
+from tasks.stopping import StoppingError
 from tasks.work import Outcome, Wanted, Work, failure_row
 
-_log: Final = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from tasks.ray_calls import Refs
 
-Draws = dict[int, Rows | GaveUpError]
-"""What each repetition of a pair gave."""
+_log: Final = logging.getLogger(__name__)
 
 
 @task(task_run_name="score {model_id}", cache_policy=NO_CACHE, persist_result=False)
@@ -88,15 +84,15 @@ def _score(
                 lost.append(target_id)
             else:
                 fail(target_id, failure_row(model_id, target_id, *found))
-    for target_id, draws in _solved(model_id, refs, pairs, work, heat=heat):
-        if any(map(_is_lost, draws.values())) and not is_last:
-            lost.append(target_id)
-            continue
-        failures = _put(model_id, target_id, pairs[target_id], draws, work)
-        outcome.failures += failures
-        if not failures:
-            outcome.scored.append(target_id)
-        work.on_pair(model_id, target_id, failures)
+    for done in solved(model_id, refs, pairs, work, heat=heat):
+        for target_id, failures in _put(model_id, pairs, done, work, is_last=is_last):
+            if failures is None:
+                lost.append(target_id)
+                continue
+            outcome.failures += failures
+            if not failures:
+                outcome.scored.append(target_id)
+            work.on_pair(model_id, target_id, failures)
     return lost
 
 
@@ -105,27 +101,53 @@ def _is_lost(found: object) -> bool:
 
 
 def _put(
-    model_id: str, target_id: str, wanted: Wanted, draws: Draws, work: Work
-) -> list[dict[str, Any]]:
-    """Put what is new of each metric of a pair; return the failures of those that have none."""
-    failures = []
-    for metric, ranges in wanted.missing.items():
-        try:
-            for one in ranges:
-                _put_range(model_id, target_id, metric, wanted, _rows(metric, one, draws), work)
-        except _FailedRepetitionError as failed:
-            row = failure_row(
-                model_id,
-                target_id,
-                "solve",
-                failed.error,
-                repetition=failed.repetition,
-                metric=metric,
-            )
-            failures.append(row)
-        except OtceError as error:
-            failures.append(failure_row(model_id, target_id, "publish", error, metric=metric))
-    return failures
+    model_id: str,
+    pairs: Mapping[str, Wanted],
+    done: Mapping[str, Draws],
+    work: Work,
+    *,
+    is_last: bool,
+) -> Iterator[tuple[str, list[dict[str, Any]] | None]]:
+    """Put what is new of pairs; yield the failures of each, None where it is to be solved again."""
+    lost = {t for t, draws in done.items() if not is_last and any(map(_is_lost, draws.values()))}
+    failures: dict[tuple[str, Metric], dict[str, Any]] = {}
+    objects: list[tuple[str, Scores, dict[int, Solved]]] = []
+    for target_id in (id_ for id_ in done if id_ not in lost):
+        for metric, ranges in pairs[target_id].missing.items():
+            try:
+                for one in ranges:
+                    rows = _rows(metric, one, done[target_id])
+                    scores = _scores(model_id, target_id, metric, pairs[target_id], rows, work)
+                    objects.append((target_id, scores, rows))
+            except _FailedRepetitionError as failed:
+                failures[target_id, metric] = failure_row(
+                    model_id,
+                    target_id,
+                    "solve",
+                    failed.error,
+                    repetition=failed.repetition,
+                    metric=metric,
+                )
+    for (target_id, scores, _), error in zip(objects, _errors(objects, work), strict=True):
+        if _is_lost(error) and not is_last:
+            lost.add(target_id)
+        elif error is not None:
+            row = failure_row(model_id, target_id, "publish", error, metric=scores.metric)
+            failures.setdefault((target_id, scores.metric), row)
+    for target_id in done:
+        own = [row for (id_, _), row in failures.items() if id_ == target_id]
+        yield target_id, None if target_id in lost else own
+
+
+def _errors(
+    objects: list[tuple[str, Scores, dict[int, Solved]]], work: Work
+) -> list[OtceError | None]:
+    if not objects:
+        return []
+    try:
+        return put_scores([one[1:] for one in objects], work.store, work.config.execution)
+    except GaveUpError as error:
+        return [error] * len(objects)
 
 
 class _FailedRepetitionError(Exception):
@@ -134,30 +156,31 @@ class _FailedRepetitionError(Exception):
         self.repetition, self.error = repetition, error
 
 
-def _rows(metric: Metric, repetitions: range, draws: Draws) -> dict[int, Row]:
+def _rows(metric: Metric, repetitions: range, draws: Draws) -> dict[int, Solved]:
     rows = {}
     for k in repetitions:
         draw = draws[k]
-        row = draw if isinstance(draw, GaveUpError) else draw[metric]
-        if isinstance(row, OtceError):
-            raise _FailedRepetitionError(k, row)
-        rows[k] = row
+        if isinstance(draw, GaveUpError):
+            raise _FailedRepetitionError(k, draw)
+        told, rows[k] = draw
+        if metric in told.failed:
+            raise _FailedRepetitionError(k, told.failed[metric])
     return rows
 
 
-def _put_range(
+def _scores(
     model_id: str,
     target_id: str,
     metric: Metric,
     wanted: Wanted,
-    rows: Mapping[int, Row],
+    rows: Mapping[int, Solved],
     work: Work,
-) -> None:
-    """Put a whole pair as such, and repetitions in an object of their own."""
+) -> Scores:
+    """Keep a whole pair as such, and repetitions in an object of their own."""
     all_ = repetitions_of(metric, range(work.config.sampling.repetitions))
     whole = metric in wanted.names and len(rows) == len(all_)
     name = wanted.names[metric] if whole else wanted.stems[metric]
-    full = pair_rows(
+    columns = pair_columns(
         work.config,
         metric,
         fingerprint=name,
@@ -165,53 +188,8 @@ def _put_range(
         side=work.sides[model_id],
         target_id=target_id,
         target_digest=work.censuses[target_id].listed.digest,
-        rows=rows,
     )
     if whole:
-        work.store.put_table(f"scores/{name}.parquet", whole_pair(name, full))
-    else:
-        object_name = repetitions_name(name, range(min(rows), max(rows) + 1))
-        work.store.put_table(f"repetitions/{object_name}.parquet", table(full, PAIR))
-
-
-def _solved(
-    model_id: str, refs: Mapping[str, Refs], pairs: Mapping[str, Wanted], work: Work, *, heat: bool
-) -> Iterator[tuple[str, Draws]]:
-    """Yield each target when all its repetitions are back."""
-    side = work.sides[model_id]
-    asked = {target: pairs[target].metrics_of for target in pairs if target in refs}
-    todo = [(target, k) for target, metrics in asked.items() for k in metrics]
-    begun: set[str] = set()
-
-    def start(target: str, k: int) -> Ref:
-        # The other repetitions of a pair follow its first, so that it can be kept.
-        if target not in begun:
-            begin()
-            begun.add(target)
-        request = Request(
-            recipe=work.config.score,
-            metrics=asked[target][k],
-            class_map=class_map(side.classes, work.censuses[target].listed.classes),
-            with_curve=k == 0 and not heat,
-        )
-        return submit(
-            request,
-            refs[side.source][k],
-            refs[target][k],
-            refs[target].get(ALL_PIXELS, []) if k == 0 else [],
-            name=f"solve {model_id} {target} {k}",
-            num_cpus=work.plan.solve_cpus,
-            memory_bytes=footprint_bytes(work.config, *work.size(model_id, target)),
-        )
-
-    rows: dict[str, Draws] = {target: {} for target in asked}
-    abouts = [{"target": target, "repetition": k, "stage": "solve"} for target, k in todo]
-    for index, result in work.window.run([partial(start, *one) for one in todo], abouts):
-        target, k = todo[index]
-        if isinstance(result, GaveUpError):
-            rows[target][k] = result
-        else:
-            rows[target][k], spent = result
-            work.timings.add("solve", model_id, target, spent)
-        if len(rows[target]) == len(asked[target]):
-            yield target, rows[target]
+        return Scores(name, f"scores/{name}.parquet", metric, columns)
+    part = repetitions_name(name, range(min(rows), max(rows) + 1))
+    return Scores(None, f"repetitions/{part}.parquet", metric, columns)

@@ -1,10 +1,9 @@
-"""One transport: a Ray task that scores one repetition of one pair on one thread."""
+"""One transport: what one repetition of one pair gives, on one thread."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import ray
 import torch
 
 from otce.config import ScoreConfig
@@ -17,8 +16,6 @@ from otce.scores import Score, score_epsilons
 from otce.scores.all_pixels import Block
 from otce.scores.influence import image_sums
 from otce.scores.measure import Reading, measure
-from tasks.ray_calls import Ref
-from tasks.timings import Meter, Spent
 
 Rows = dict[Metric, dict[str, Any] | OtceError]
 """Columns of each metric, or why it has none."""
@@ -73,45 +70,6 @@ def solve_parts(request: Request, source_parts: int, target_parts: int, *parts: 
             curve = _curve(recipe, source, target) if has_curve else _NO_CURVE
             rows[metric] = _row(metric, reading, source, target) | curve
     return rows
-
-
-def submit(
-    request: Request,
-    source: list[Ref],
-    target: list[Ref],
-    blocks: list[Ref],
-    *,
-    name: str,
-    num_cpus: float,
-    memory_bytes: int,
-) -> Ref:
-    """Start one transport; the features travel by reference.
-
-    Args:
-        request: what is wanted.
-        source: references of the source parts.
-        target: references of the target parts.
-        blocks: references of sums over all target pixels, where a metric asks for them.
-        name: what Ray's views call it.
-        num_cpus: CPUs that it holds.
-        memory_bytes: memory that it holds: no node starts more of them than it has room for.
-
-    Returns:
-        Reference of what `solve_parts` returns, and what it took.
-    """
-    task = _solve.options(num_cpus=num_cpus, memory=memory_bytes, name=name)
-    ref: Ref = task.remote(request, len(source), len(target), *source, *target, *blocks)
-    return ref
-
-
-@ray.remote(max_retries=0)
-def _solve(
-    request: Request, source_parts: int, target_parts: int, *parts: Any
-) -> tuple[Rows, Spent]:
-    meter = Meter()
-    rows = solve_parts(request, source_parts, target_parts, *parts)
-    found = [row for row in rows.values() if not isinstance(row, OtceError)]
-    return rows, meter.spent(n_iter=sum(row.get("n_iter") or 0 for row in found))
 
 
 _NO_CURVE: dict[str, Any] = {"curve_epsilon": [], "curve_otce": [], "curve_failure": None}

@@ -52,6 +52,14 @@ class Store:
             StoreError: the store refuses or does not answer; the object is then absent.
         """
         write_bytes(join(self.uri, key), data, self._options)
+        self.was_put(key)
+
+    def was_put(self, key: str) -> None:
+        """Learn that a worker of this process put an object, which is as good as a put from here.
+
+        Args:
+            key: name below the root.
+        """
         self._put.add(key)
 
     def delete(self, key: str) -> None:

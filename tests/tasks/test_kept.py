@@ -9,7 +9,7 @@ from otce import tables
 from otce.config import RunConfig
 from otce.identity import Signature
 from otce.model_config import Preprocessing
-from otce.pair_table import pair_rows, unfinished_pair, whole_pair
+from otce.pair_table import pair_columns, pair_rows, unfinished_pair, whole_pair
 from otce.repetitions import repetitions_name
 from otce.storage.store import Store
 from otce.storage.table_bytes import encode_table
@@ -36,7 +36,7 @@ SIDE = Signature(
 
 def rows(repetitions, fingerprint=STEM):
     found = {k: scored(k) for k in repetitions}
-    return pair_rows(
+    columns = pair_columns(
         CONFIG,
         "otce",
         fingerprint=fingerprint,
@@ -44,8 +44,8 @@ def rows(repetitions, fingerprint=STEM):
         side=SIDE,
         target_id="bay",
         target_digest="22",
-        rows=found,
     )
+    return pair_rows(columns, found)
 
 
 def scored(k):
