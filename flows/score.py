@@ -32,6 +32,7 @@ from tasks.cluster import cluster
 from tasks.memory import node_bytes
 from tasks.retry import Window, explained
 from tasks.score import score_model
+from tasks.shards import Cuts
 from tasks.slots import Slots
 from tasks.stopping import StoppingError, begin, stopped_in_order
 from tasks.timings import Timings
@@ -208,6 +209,7 @@ class Scorer:
                     time_limit_s=execution.time_limit_s,
                 ),
                 on_pair=self._teller.pair,
+                cuts=Cuts(execution.items_per_shard),
                 timings=self._timings,
             )
         return self._work

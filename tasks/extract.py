@@ -12,7 +12,7 @@ from otce.model_config import ModelConfig
 from tasks.census import Census
 from tasks.ray_calls import ALL_PIXELS, Ref, Refs, inside, result
 from tasks.retry import GaveUpError, attempt
-from tasks.shards import Shard, cut
+from tasks.shards import Placed, cut, placed
 from tasks.slots import Slot
 from tasks.stopping import begin
 from tasks.sums import NO_SUMS, Kinds
@@ -95,13 +95,13 @@ class ModelOnSlot:
             PlacementError: no node has room for the actor.
             StoppingError: the run is to end before all shards have begun.
         """
-        shards = cut(census, self._execution.items_per_shard, repetitions, sums)
+        shards = placed(cut(census, self._execution.items_per_shard, repetitions, sums))
         parts: Parts = {}
         self.work_through(shards, deque(range(len(shards))), parts, with_logits=with_logits)
         return by_repetition(parts, repetitions, sums)
 
     def work_through(
-        self, shards: Sequence[Shard], todo: deque[int], parts: Parts, *, with_logits: bool
+        self, shards: Sequence[Placed], todo: deque[int], parts: Parts, *, with_logits: bool
     ) -> None:
         """Extract shards as long as there are any to do, two in flight.
 
@@ -167,13 +167,12 @@ class ModelOnSlot:
                 raise error.error from error
             raise
 
-    def _start(self, shard: Shard, *, with_logits: bool) -> list[Ref]:
+    def _start(self, shard: Placed, *, with_logits: bool) -> list[Ref]:
         execution = self._execution
-        parts = 1 + len(shard.repetitions) + (shard.sums is not None)
-        method = self._slot.actor.extract.options(num_returns=parts)
+        method = self._slot.actor.extract.options(num_returns=1 + shard.results)
         with inside():
             refs: list[Ref] = method.remote(
-                shard, execution.storage_options, execution.batch_size, with_logits=with_logits
+                shard.ref, execution.storage_options, execution.batch_size, with_logits=with_logits
             )
         return refs
 

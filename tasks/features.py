@@ -142,9 +142,8 @@ def _extracted(
             model,
             helper,
             work.slots,
-            census,
+            work.cuts.of(census, repetitions, sums),
             repetitions,
-            items_per_shard=work.config.execution.items_per_shard,
             with_logits=with_logits,
             sums=sums,
         )

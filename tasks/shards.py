@@ -1,14 +1,19 @@
 """Shards of a data set: some items of it and the pixels drawn from them."""
 
+import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import ray
 from numpy.typing import NDArray
 
 from otce.config import DatasetConfig
 from otce.datasets import Item
 from otce.sampling import Sample
 from tasks.census import Census, shard_ranges
+from tasks.ray_calls import Ref, inside
 from tasks.sums import NO_SUMS, Kinds, SumsOf, sums_of, whole_blocks
 
 
@@ -80,3 +85,68 @@ def cut(
             )
         )
     return shards
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A shard in Ray's memory, from where every actor reads it.
+
+    Attributes:
+        ref: its reference.
+        dataset_id: id of its data set.
+        results: what is made of it: one of each repetition, and one of its sums.
+    """
+
+    ref: Ref
+    dataset_id: str
+    results: int
+
+
+def placed(shards: Sequence[Shard]) -> list[Placed]:
+    """Put shards into Ray's memory.
+
+    Args:
+        shards: any.
+
+    Returns:
+        Where they are, in their order.
+    """
+    found = []
+    for shard in shards:
+        with inside():
+            ref = ray.put(shard)
+        results = len(shard.repetitions) + (shard.sums is not None)
+        found.append(Placed(ref, shard.dataset_id, results))
+    return found
+
+
+class Cuts:
+    """Shards that all models see: cut once, and put into Ray's memory once.
+
+    Args:
+        items_per_shard: most items of a shard.
+    """
+
+    def __init__(self, items_per_shard: int) -> None:
+        self._items_per_shard = items_per_shard
+        self._lock = threading.Lock()
+        # The census is held beside its shards, so that no other one takes its identity.
+        self._known: dict[Any, tuple[Census, list[Placed]]] = {}
+
+    def of(self, census: Census, repetitions: range, sums: Kinds = NO_SUMS) -> list[Placed]:
+        """Cut a data set, unless that was done before.
+
+        Args:
+            census: the data set and its drawn pixels.
+            repetitions: which draws.
+            sums: what is summed over all labelled pixels.
+
+        Returns:
+            Its shards, as `cut` says.
+        """
+        key = id(census), repetitions, sums
+        with self._lock:
+            if key not in self._known:
+                shards = cut(census, self._items_per_shard, repetitions, sums)
+                self._known[key] = census, placed(shards)
+            return self._known[key][1]

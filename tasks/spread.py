@@ -1,17 +1,16 @@
 """One data set over several slots: places that nobody else needs help with its shards."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Final
 
 from otce.errors import PlacementError
-from tasks.census import Census
 from tasks.extract import ModelOnSlot, Parts, by_repetition
 from tasks.ray_calls import Refs
 from tasks.retry import GaveUpError
-from tasks.shards import cut
+from tasks.shards import Placed
 from tasks.slots import Slot, Slots
 from tasks.sums import Kinds
 
@@ -23,10 +22,9 @@ def spread(
     model: ModelOnSlot,
     helper: Callable[[Slot], ModelOnSlot],
     slots: Slots,
-    census: Census,
+    shards: Sequence[Placed],
     repetitions: range,
     *,
-    items_per_shard: int,
     with_logits: bool,
     sums: Kinds,
 ) -> Refs:
@@ -38,11 +36,10 @@ def spread(
         model: the model on its own slot.
         helper: puts the model on a slot that is lent.
         slots: where idle ones are.
-        census: the data set and its drawn pixels.
-        repetitions: which draws.
-        items_per_shard: most images of a shard.
+        shards: of the data set, in order of items.
+        repetitions: which draws they are of.
         with_logits: whether the model's predictions are needed as well.
-        sums: what is summed over all labelled pixels.
+        sums: what they sum over all labelled pixels.
 
     Returns:
         References of the parts of each draw, in order of items, and of the sums.
@@ -51,7 +48,6 @@ def spread(
         GaveUpError: a shard failed for good.
         PlacementError: no node has room for the model's own actor.
     """
-    shards = cut(census, items_per_shard, repetitions, sums)
     todo = deque(range(len(shards)))
     parts: Parts = {}
 

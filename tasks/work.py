@@ -13,6 +13,7 @@ from tasks.census import Census
 from tasks.plan import Plan
 from tasks.ray_calls import Refs
 from tasks.retry import GaveUpError, Window
+from tasks.shards import Cuts
 from tasks.slots import Slots
 from tasks.timings import Timings
 
@@ -60,6 +61,7 @@ class Work:
         slots: places for feature actors.
         window: bounds the transports.
         on_pair: told (model, target, failure rows) when a pair is done.
+        cuts: the shards of data sets.
         timings: told what every call to a worker took.
     """
 
@@ -74,6 +76,7 @@ class Work:
     slots: Slots
     window: Window
     on_pair: Callable[[str, str, list[dict[str, Any]]], None]
+    cuts: Cuts
     timings: Timings = field(default_factory=Timings)
 
     def drawn(self, dataset_id: str, *, heat: bool) -> Census:

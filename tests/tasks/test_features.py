@@ -24,6 +24,7 @@ def work(held):
         slots=None,
         window=None,
         on_pair=None,
+        cuts=None,
     )
 
 

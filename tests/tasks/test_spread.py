@@ -8,6 +8,7 @@ import ray
 from otce.config_file import load_config
 from tasks.actor import actor_maker
 from tasks.extract import ModelOnSlot
+from tasks.shards import Cuts
 from tasks.slots import Slots
 from tasks.spread import spread
 from tasks.sums import NO_SUMS
@@ -40,9 +41,8 @@ def test_idle_slots_help_with_shards_and_bytes_stay(ray_plan, tmp_path):
                 on(slot),
                 on,
                 slots,
-                census,
+                Cuts(items_per_shard).of(census, REPETITIONS),
                 REPETITIONS,
-                items_per_shard=items_per_shard,
                 with_logits=False,
                 sums=NO_SUMS,
             )
