@@ -15,6 +15,7 @@ from flows.sources import (
     pinned_only,
     source_side,
 )
+from flows.view import unseen
 from otce.config import RunConfig
 from otce.errors import DataError, OtceError
 from otce.identity import Signature
@@ -154,7 +155,8 @@ def list_datasets(
     """
     needed = dict.fromkeys(id_ for ids in needs.values() for id_ in ids)
     progress.expect("data sets", len(needed))
-    futures = {id_: list_dataset.submit(id_, config) for id_ in needed}
+    seen = unseen(config)
+    futures = {id_: list_dataset.submit(id_, seen) for id_ in needed}
     found, failures = gathered(futures, needs, lambda: progress.advance("data sets"))
     for id_, data in found.items():
         for note in (*data.notes, *data.left_out.values()):

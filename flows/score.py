@@ -7,20 +7,19 @@ from functools import partial
 from queue import SimpleQueue
 from threading import Semaphore
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar, cast
+from typing import Any, Final, Self, cast
 from uuid import UUID
 
 import pyarrow as pa
 from prefect.artifacts import create_progress_artifact
 from prefect.artifacts import update_progress_artifact as update_artifact
 from prefect.futures import PrefectFuture
-from prefect.utilities.annotations import quote
 
 from flows.order import most_expensive_first
 from flows.pairs import Needs, Pair, Prepared, gathered, lost_pairs
 from flows.progress import Progress
 from flows.teller import Teller
-from flows.view import shown
+from flows.view import shown, unseen
 from otce.config import RunConfig
 from otce.errors import ClusterError
 from otce.events import about
@@ -38,7 +37,6 @@ from tasks.stopping import StoppingError, begin, stopped_in_order
 from tasks.timings import Timings
 from tasks.work import Outcome, Wanted, Work, failure_row
 
-_T = TypeVar("_T")
 _TELL_EVERY_S: Final = 5.0
 
 
@@ -113,9 +111,9 @@ class Scorer:
             return
         window = self._started().window
         self._progress.expect("censuses", len(undrawn))
-        config = _unseen(self._config)
+        config = unseen(self._config)
         futures = {
-            data.id: take_census.submit(_unseen(data), config, self._store, window, heat=heat)
+            data.id: take_census.submit(unseen(data), config, self._store, window, heat=heat)
             for data in undrawn
         }
         with stopped_in_order():
@@ -215,11 +213,6 @@ class Scorer:
         return self._work
 
 
-def _unseen(value: _T) -> _T:
-    """Keep Prefect from walking through all of a value to look for results of other tasks."""
-    return cast("_T", quote(value))
-
-
 def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
     return row["source_model"], row["target_dataset"], row["metric"]
 
@@ -242,7 +235,7 @@ def _score_models(
         room.release()
 
     artifact, told_s = shown(_show_start), time.monotonic()
-    shared = _unseen(work)
+    shared = unseen(work)
     left = most_expensive_first(by_model, work, heat=heat)
     begun = done = 0
     while left or done < begun:
@@ -252,7 +245,7 @@ def _score_models(
                 model = left.popleft()
                 work.slots.coming = len(left)
                 with about(model=model):
-                    future = score_model.submit(model, _unseen(by_model[model]), shared, heat=heat)
+                    future = score_model.submit(model, unseen(by_model[model]), shared, heat=heat)
                 future.add_done_callback(partial(end, model))
                 begun += 1
         except StoppingError:

@@ -12,6 +12,7 @@ from flows.repetitions import join_whole, score_in_full
 from flows.rounds import left_early, race_zoo, unfinished_tables
 from flows.score import Scorer
 from flows.teller import Teller
+from flows.view import unseen
 from otce.config import RunConfig
 from otce.errors import DamagedError
 from otce.recipe import Metric
@@ -135,7 +136,7 @@ def read_all(
         DamagedError: a table is damaged that was put just now.
         StoreError: the store cannot be used.
     """
-    read = gather(done.names, done.unfinished, store)
+    read = gather(unseen(done.names), unseen(done.unfinished), store)
     aside = _draws_set_aside(store, done)
     aside += [store.set_aside(f"scores/{name}.parquet") for name in read.damaged]
     if not aside:
@@ -144,7 +145,7 @@ def read_all(
         name = f"{store.uri}/{key.removesuffix('.corrupt')}"
         progress.say(f"{name} is damaged and was set aside; its pairs are scored again")
     again = score_again()
-    read = gather(again.names, again.unfinished, store)
+    read = gather(unseen(again.names), unseen(again.unfinished), store)
     if read.damaged:
         raise DamagedError(
             f"{store.uri}/scores/{read.damaged[0]}.parquet is damaged although it was put just "

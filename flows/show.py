@@ -1,7 +1,6 @@
 """Tables on the terminal: the ranking, the runs of a store, failures."""
 
 from collections.abc import Iterable, Mapping
-from itertools import islice
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -63,10 +62,13 @@ def show_ranking(console: Console, summary: "pa.Table") -> None:
         console: where to.
         summary: `otce.tables.SUMMARY`.
     """
-    by_target: dict[str, list[dict[str, Any]]] = {}
-    for row in summary.to_pylist():
-        by_target.setdefault(row["target_dataset"], []).append(row)
-    for target, mine in islice(by_target.items(), _MOST_TARGETS):
+    import pyarrow.compute as pc  # noqa: PLC0415 - whoever has a summary has loaded it
+
+    from otce.ranking import ranking_rows  # noqa: PLC0415
+
+    targets = summary["target_dataset"].unique()
+    for target in targets.to_pylist()[:_MOST_TARGETS]:
+        mine = ranking_rows(summary.filter(pc.equal(summary["target_dataset"], target)))
         table = _table(f"target {plain(target)}")
         table.add_column("rank", justify="right", no_wrap=True, min_width=len("rank"))
         table.add_column("source model", no_wrap=True)
@@ -84,8 +86,8 @@ def show_ranking(console: Console, summary: "pa.Table") -> None:
             console.print(advice, markup=False, highlight=False, soft_wrap=True)
         if len(first) < len(mine):
             console.print(_other_metrics(mine))
-    if len(by_target) > _MOST_TARGETS:
-        console.print(f"and {len(by_target) - _MOST_TARGETS} more targets", highlight=False)
+    if len(targets) > _MOST_TARGETS:
+        console.print(f"and {len(targets) - _MOST_TARGETS} more targets", highlight=False)
 
 
 def _table(title: str) -> Table:

@@ -1,9 +1,10 @@
 """What Prefect shows of a run: nothing rests on it, and a server that went away ends no run."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import httpx
+from prefect.utilities.annotations import quote
 
 _T = TypeVar("_T")
 
@@ -21,3 +22,15 @@ def shown(tell: Callable[[], _T]) -> _T | None:
         return tell()
     except httpx.HTTPError:
         return None
+
+
+def unseen(value: _T) -> _T:
+    """Keep Prefect from walking through all of a task's argument to look for results of others.
+
+    Args:
+        value: the argument.
+
+    Returns:
+        The same to the task, and opaque to Prefect.
+    """
+    return cast("_T", quote(value))

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from otce.comparison import p_beats, standing
@@ -89,6 +90,34 @@ def summarize(pairs: pa.Table) -> pa.Table:
         for row in _ranked(rivals)
     ]
     return table(ranked, SUMMARY)
+
+
+def ranking_rows(summary: pa.Table) -> list[Row]:
+    """Give the rows of a ranking.
+
+    Args:
+        summary: of schema `otce.tables.SUMMARY`.
+
+    Returns:
+        One mapping a row. A large zoo has millions of ties; each name in them is one object.
+
+    Example:
+        >>> ties = pa.array([["near", "far"], None], pa.list_(pa.string()))
+        >>> ranking_rows(pa.table({"rank": [1, 2], "tied_with": ties}))
+        [{'rank': 1, 'tied_with': ['near', 'far']}, {'rank': 2, 'tied_with': None}]
+    """
+    ties = summary["tied_with"].combine_chunks()
+    coded = ties.flatten().dictionary_encode()
+    names = np.array(coded.dictionary.to_pylist(), object)
+    codes = coded.indices.to_numpy()
+    lengths = pc.list_value_length(ties).to_pylist()
+    ends = list(accumulate(n or 0 for n in lengths))
+    tied = (
+        None if n is None else names[codes[end - n : end]].tolist()
+        for n, end in zip(lengths, ends, strict=True)
+    )
+    rows: list[Row] = summary.drop_columns(["tied_with"]).to_pylist()
+    return [row | {"tied_with": own} for row, own in zip(rows, tied, strict=True)]
 
 
 def _grouped(rows: list[Row], key: Callable[[Row], Any]) -> Iterator[list[Row]]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Final
 
 import pyarrow as pa
@@ -57,24 +58,32 @@ def gather(
     """
     groups = grouped(names)
     compacts = len(names) >= fewest_to_compact
+    damaged: list[str] = []
     with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
-        whole = dict.fromkeys(groups)
+        whole: dict[tuple[str, ...], pa.Table | None] = dict.fromkeys(groups)
         if compacts:
             found = pool.map(lambda group: read_compact(group, store), groups)
             whole |= zip(groups, found, strict=True)
         scattered = [group for group in groups if whole[group] is None]
-        wanted = [name for group in scattered for name in group]
-        parts = dict(zip(wanted, pool.map(lambda name: _part(name, store), wanted), strict=True))
-        tables = {g: [t for name in g if (t := parts[name]) is not None] for g in scattered}
-        sound = [group for group in scattered if len(tables[group]) == len(group)]
-        if compacts:
-            list(pool.map(lambda group: write_compact(group, tables[group], store), sound))
-    read = [one for group in groups for one in tables.get(group, [whole[group]])]
+        parts = pool.map(lambda name: _part(name, store), chain.from_iterable(scattered))
+        writes = []
+        for group in scattered:
+            read = dict(zip(group, islice(parts, len(group)), strict=True))
+            lost = [name for name, part in read.items() if part is None]
+            # At once: a small table takes many times the memory of its rows in a large one.
+            sound = [part for part in read.values() if part is not None] or [PAIR.empty_table()]
+            whole[group] = together = pa.concat_tables(sound).combine_chunks()
+            if compacts and not lost:
+                writes.append(pool.submit(write_compact, group, together, store))
+            damaged += lost
+        for write in writes:
+            write.result()
     by = ("source_model", "target_dataset", "metric", "repetition")
     order = [(name, "ascending") for name in by]
-    full = pa.concat_tables([PAIR.empty_table(), *read, *unfinished]).sort_by(order)
-    damaged = sorted(name for name, part in parts.items() if part is None)
-    return Gathered(full.combine_chunks(), tuple(damaged))
+    tables = [PAIR.empty_table(), *(whole[group] for group in groups), *unfinished]
+    return Gathered(
+        pa.concat_tables(tables).sort_by(order).combine_chunks(), tuple(sorted(damaged))
+    )
 
 
 def _part(name: str, store: Store) -> pa.Table | None:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from otce.correspondence import Correspondence, correspondence
+from otce.ranking import ranking_rows
 from otce.report.advice import worth_tuning
 from otce.report.curve import Curves, epsilon_curves
 from otce.report.metrics import MOST_MODELS, Metrics, all_metrics, decimals, label, position
@@ -120,7 +121,7 @@ def target_sections(
         The sections by target.
     """
     found: dict[str, dict[str, list[Row]]] = {}
-    for row in summary.to_pylist():
+    for row in ranking_rows(summary):
         found.setdefault(row["target_dataset"], {}).setdefault(row["metric"], []).append(row)
     lost: dict[str, list[Row]] = {}
     for row in failures:

@@ -67,15 +67,15 @@ def read_compact(names: Sequence[str], store: Store) -> pa.Table | None:
     return found if held == set(names) else None
 
 
-def write_compact(names: Sequence[str], parts: Sequence[pa.Table], store: Store) -> None:
+def write_compact(names: Sequence[str], table: pa.Table, store: Store) -> None:
     """Put the compact object of pair tables.
 
     Args:
         names: their fingerprints, sorted.
-        parts: the tables, in that order.
+        table: their rows, in that order, without chunks.
         store: where it is kept.
 
     Raises:
         StoreError: the store refuses or does not answer.
     """
-    store.put_table(compact_key(names), pa.concat_tables(parts).combine_chunks())
+    store.put_table(compact_key(names), table)

@@ -96,7 +96,10 @@ def _decoded(data: bytes, where: str) -> pa.Table:
 
 def _completed(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """Add the later columns that a table is older than; what else differs is left to be seen."""
-    absent = [field for field in schema if field.name not in table.column_names]
+    if table.schema.names == schema.names:
+        return table
+    present = set(table.column_names)
+    absent = [field for field in schema if field.name not in present]
     later = [field for field in absent if b"later" in (field.metadata or {})]
     if not later or len(later) < len(absent):
         return table
