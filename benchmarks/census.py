@@ -30,8 +30,9 @@ from otce.datasets import Item
 from otce.datasets.image_files import ImageDataset
 from otce.datasets.scenes import VOID, draw_scene
 from otce.storage.store import Store
-from tasks.census import list_dataset, take_census
+from tasks.census import take_census
 from tasks.cluster import cluster
+from tasks.listing import list_dataset
 from tasks.retry import Window
 
 SIZE_PX = (1024, 2048)
@@ -105,7 +106,7 @@ def through_ray(config: CityscapesDataset, folder: Path) -> tuple[float, float]:
     }
     store = Store(str(folder / "store"))
     configs = [RunConfig.model_validate(run | {"seed": seed}) for seed in (0, 1)]
-    listed = list_dataset.fn("frames", configs[0])
+    listed = list_dataset("frames", configs[0])
     with cluster(configs[0].execution) as plan:
         window = Window(plan.in_flight, attempts=1, time_limit_s=3600)
         first, again = (

@@ -1,6 +1,7 @@
 """What is to be done: data sets listed, source sides described, pairs named."""
 
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -18,9 +19,10 @@ from flows.sources import (
 from flows.view import unseen
 from otce.config import RunConfig
 from otce.errors import DataError, OtceError
-from otce.identity import Signature
+from otce.identity import PairNames, Signature
 from otce.storage.store import Store
-from tasks.census import Listed, list_dataset
+from tasks.census import Listed
+from tasks.listing import list_all
 from tasks.retry import explained
 from tasks.work import Names, failure_row
 
@@ -71,10 +73,14 @@ def prepare(config: RunConfig, described: Described, store: Store, progress: Pro
     Raises:
         StoreError: the store does not answer.
     """
-    listed, failures = list_datasets(config, first_needs(config), progress)
-    known = [pair for pair in config.pairs if pair not in lost_pairs(failures)]
-    names, sides, problems = identify(config, known, listed, described)
-    present = set(store.names("scores"))
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        # A bucket lists its thousand names a request, while data sets are hashed here.
+        asked = pool.submit(store.names, "scores")
+        listed, failures = list_datasets(config, first_needs(config), progress)
+        lost = lost_pairs(failures)
+        known = [pair for pair in config.pairs if pair not in lost]
+        names, sides, problems = identify(config, known, listed, described)
+        present = set(asked.result())
     todo = {pair: new for pair, all_ in names.items() if (new := absent(all_, present))}
     kept = kept_sources(config, sides, dict.fromkeys(model for model, _ in todo), store)
     late = {
@@ -155,9 +161,10 @@ def list_datasets(
     """
     needed = dict.fromkeys(id_ for ids in needs.values() for id_ in ids)
     progress.expect("data sets", len(needed))
-    seen = unseen(config)
-    futures = {id_: list_dataset.submit(id_, seen) for id_ in needed}
-    found, failures = gathered(futures, needs, lambda: progress.advance("data sets"))
+    if not needed:
+        return {}, []
+    results = list_all(list(needed), unseen(config), lambda: progress.advance("data sets"))
+    found, failures = parted(results, needs)
     for id_, data in found.items():
         for note in (*data.notes, *data.left_out.values()):
             progress.say(f"{id_}: {note}")
@@ -177,20 +184,37 @@ def gathered(
     Returns:
         Results by data set id, and failure rows.
     """
+    results = {}
+    for id_, future in futures.items():
+        results[id_] = future.result(raise_on_failure=False)
+        advance()
+    return parted(results, needs)
+
+
+def parted(
+    results: Mapping[str, _T | Exception], needs: Needs
+) -> tuple[dict[str, _T], list[dict[str, Any]]]:
+    """Tell results from failures; that of a data set is the failure of the pairs that need it.
+
+    Args:
+        results: by data set id.
+        needs: of the pairs that are to be scored.
+
+    Returns:
+        Results by data set id, and failure rows.
+    """
     found: dict[str, _T] = {}
     failures = []
-    for id_, future in futures.items():
-        result: _T | Exception = future.result(raise_on_failure=False)
-        if isinstance(result, Exception):
-            error = explained(result)
-            failures += [
-                failure_row(model, target, "census", error)
-                for (model, target), ids in needs.items()
-                if id_ in ids
-            ]
-        else:
+    for id_, result in results.items():
+        if not isinstance(result, Exception):
             found[id_] = result
-        advance()
+            continue
+        error = explained(result)
+        failures += [
+            failure_row(model, target, "census", error)
+            for (model, target), ids in needs.items()
+            if id_ in ids
+        ]
     return found, failures
 
 
@@ -215,24 +239,34 @@ def identify(
         lambda id_: source_side(id_, config, described, known),
         dict.fromkeys(model for model, _ in pairs),
     )
+    signatures = {id_: side for id_, side in found.items() if isinstance(side, Signature)}
+    namers = {
+        id_: PairNames(config, id_, model=side, source_digest=side.source_digest)
+        for id_, side in signatures.items()
+    }
     names: dict[Pair, Names] = {}
     failures = []
     for model, target in pairs:
-        named = _named(config, model, target, found[model], listed[target])
+        named = _named(config, model, target, found[model], listed[target], namers.get(model))
         if isinstance(named, OtceError):
             failures.append(failure_row(model, target, "load", named))
         else:
             names[model, target] = named
-    signatures = {id_: side for id_, side in found.items() if isinstance(side, Signature)}
     return names, signatures, failures
 
 
 def _named(
-    config: RunConfig, model_id: str, target_id: str, side: Signature | OtceError, target: Listed
+    config: RunConfig,
+    model_id: str,
+    target_id: str,
+    side: Signature | OtceError,
+    target: Listed,
+    names: PairNames | None,
 ) -> Names | OtceError:
     if isinstance(side, OtceError):
         return side
     try:
-        return pair_names(config, model_id, target_id, side, target.digest, target.classes)
+        digest, classes = target.digest, target.classes
+        return pair_names(config, model_id, target_id, side, digest, classes, names)
     except DataError as error:
         return error

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from queue import SimpleQueue
@@ -38,6 +39,7 @@ from tasks.timings import Timings
 from tasks.work import Outcome, Wanted, Work, failure_row
 
 _TELL_EVERY_S: Final = 5.0
+_AT_ONCE: Final = 16
 
 
 class Scorer:
@@ -178,11 +180,14 @@ class Scorer:
         self.failures += [row for row in failures if _place(row) not in known]
 
     def _kept(self, *, heat: bool) -> dict[str, Census]:
-        return {
-            id_: census
-            for id_, data in self._found.listed.items()
-            if (census := kept_census(data, self._config, self._store, heat=heat)) is not None
-        }
+        listed = self._found.listed
+
+        def kept(id_: str) -> Census | None:
+            return kept_census(listed[id_], self._config, self._store, heat=heat)
+
+        with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+            found = dict(zip(listed, pool.map(kept, listed), strict=True))
+        return {id_: census for id_, census in found.items() if census is not None}
 
     def _started(self) -> Work:
         if self._work is None:

@@ -8,10 +8,9 @@ from otce.config import RunConfig
 from otce.datasets import open_dataset
 from otce.errors import ConfigError, DataError, ModelError, OtceError
 from otce.identity import (
+    PairNames,
     Signature,
     model_signature,
-    pair_fingerprint,
-    repetitions_fingerprint,
 )
 from otce.model_config import ModelConfig
 from otce.recipe import Metric
@@ -115,6 +114,7 @@ def pair_names(
     side: Signature,
     target_digest: str,
     target_classes: tuple[str, ...],
+    names: PairNames | None = None,
 ) -> dict[Metric, str]:
     """Name every metric that a pair can have.
 
@@ -125,6 +125,7 @@ def pair_names(
         side: the model's source side.
         target_digest: digest of the target.
         target_classes: its class names.
+        names: names the model's pairs, for who asks for many of them.
 
     Returns:
         Fingerprints by metric; zero-shot mIoU is left out where class names have less than two
@@ -140,16 +141,9 @@ def pair_names(
             "weights"
         )
     has_map = class_map(side.classes, target_classes) is not None
+    names = names or PairNames(config, model_id, model=side, source_digest=side.source_digest)
     return {
-        metric: pair_fingerprint(
-            config,
-            model_id,
-            target_id,
-            model=side,
-            source_digest=side.source_digest,
-            target_digest=target_digest,
-            metric=metric,
-        )
+        metric: names.pair(target_id, target_digest, metric)
         for metric in config.metrics
         if has_map or metric not in {"zero_shot_miou", "zero_shot_miou_all_px"}
     }
@@ -178,18 +172,9 @@ def repetition_names(
         Fingerprints by metric; of heats, which have one metric, that of `otce`.
     """
     metrics: tuple[Metric, ...] = ("otce",) if heat else config.metrics
+    names = PairNames(config, model_id, model=side, source_digest=side.source_digest)
     return {
-        metric: repetitions_fingerprint(
-            config,
-            model_id,
-            target_id,
-            model=side,
-            source_digest=side.source_digest,
-            target_digest=target_digest,
-            metric=metric,
-            heat=heat,
-        )
-        for metric in metrics
+        metric: names.repetitions(target_id, target_digest, metric, heat=heat) for metric in metrics
     }
 
 

@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -34,6 +35,33 @@ def digest(data: bytes) -> str:
         '6184f29dd0cb'
     """
     return hashlib.sha256(data).hexdigest()
+
+
+@dataclass(frozen=True)
+class Canonical:
+    """A part of a recipe as it is hashed, for parts that many recipes have in common."""
+
+    value: Any
+
+
+def canonical(part: Any) -> Canonical:
+    """Make a part of recipes canonical once for all of them; none is hashed to another name by it.
+
+    Args:
+        part: as for `fingerprint`.
+
+    Returns:
+        What stands for it.
+
+    Raises:
+        ConfigError: a value has no stable form.
+
+    Example:
+        >>> part = {"a": {1, 2}}
+        >>> fingerprint({"x": part}) == fingerprint({"x": canonical(part)})
+        True
+    """
+    return Canonical(_canonical(part, "recipe"))
 
 
 def fingerprint(recipe: Any) -> str:
@@ -81,12 +109,12 @@ def canonical_json(recipe: Any) -> str:
 
 def _canonical(value: Any, place: str) -> Any:
     match value:
-        case None | bool() | int() | str():
-            return value
-        case float():
-            if not math.isfinite(value):
+        case None | bool() | int() | float() | str():
+            if isinstance(value, float) and not math.isfinite(value):
                 raise ConfigError(f"{place} is {value}: only finite numbers have a fingerprint")
             return value
+        case Canonical():
+            return value.value
         case BaseModel():
             return _canonical(dict(value), place)
         case Mapping():

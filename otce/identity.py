@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 
 from otce.columns import SCHEMA_VERSION
 from otce.config import RunConfig
-from otce.fingerprint import fingerprint
+from otce.fingerprint import Canonical, canonical, fingerprint
 from otce.metric_recipe import metric_recipe
 from otce.model_config import Preprocessing
 from otce.recipe import Metric
@@ -219,8 +219,8 @@ def pair_fingerprint(
     Returns:
         32 hexadecimal digits.
     """
-    pair = _pair(config, model_id, target_id, model, source_digest, target_digest, metric)
-    return fingerprint({"kind": "pair", "sampling": config.sampling, **pair})
+    names = PairNames(config, model_id, model=model, source_digest=source_digest)
+    return names.pair(target_id, target_digest, metric)
 
 
 def repetitions_fingerprint(
@@ -251,36 +251,69 @@ def repetitions_fingerprint(
     Returns:
         32 hexadecimal digits, to be used with `otce.repetitions.repetitions_name`.
     """
-    pair = _pair(config, model_id, target_id, model, source_digest, target_digest, metric)
-    sampling = {name: value for name, value in config.sampling if name != "repetitions"}
-    fewer = [config.race.heat_images, config.race.heat_pixels] if heat else None
-    return fingerprint({"kind": "repetitions", "sampling": sampling, "heat": fewer, **pair})
+    names = PairNames(config, model_id, model=model, source_digest=source_digest)
+    return names.repetitions(target_id, target_digest, metric, heat=heat)
 
 
-def _pair(
-    config: RunConfig,
-    model_id: str,
-    target_id: str,
-    model: ModelIdentity | Signature,
-    source_digest: str,
-    target_digest: str,
-    metric: Metric,
-) -> dict[str, Any]:
-    chosen = config.models[model_id]
-    named = {} if metric == "otce" else {"metric": [metric, METRICS_VERSION]}
-    return named | {
-        "version": [SCORE_VERSION, SAMPLING_VERSION, SCHEMA_VERSION],
-        "seed": config.seed,
-        "score": metric_recipe(metric, config.score),
-        "model": {
-            "id": model_id,
-            "architecture": chosen.architecture,
-            "arguments": chosen.arguments,
-            "code": model.code_digest,
-            "weights": model.weights_digest,
-            "preprocessing": model.preprocessing,
-            "tap": chosen.tap,
-        },
-        "source": [chosen.source, source_digest],
-        "target": [target_id, target_digest],
-    }
+class PairNames:
+    """Names the pairs of a model; what these have in common is made canonical once.
+
+    Args:
+        config: the run.
+        model_id: id of the source model.
+        model: digests of the model, or its source side, which holds them.
+        source_digest: digest of the model's source data set.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        model_id: str,
+        *,
+        model: ModelIdentity | Signature,
+        source_digest: str,
+    ) -> None:
+        self._config = config
+        chosen = config.models[model_id]
+        self._model = canonical(
+            {
+                "id": model_id,
+                "architecture": chosen.architecture,
+                "arguments": chosen.arguments,
+                "code": model.code_digest,
+                "weights": model.weights_digest,
+                "preprocessing": model.preprocessing,
+                "tap": chosen.tap,
+            }
+        )
+        self._sampling = canonical(config.sampling)
+        self._source = [chosen.source, source_digest]
+        self._scores: dict[Metric, Canonical] = {}
+
+    def pair(self, target_id: str, target_digest: str, metric: Metric = "otce") -> str:
+        """See `pair_fingerprint`."""
+        pair = self._pair(target_id, target_digest, metric)
+        return fingerprint({"kind": "pair", "sampling": self._sampling, **pair})
+
+    def repetitions(
+        self, target_id: str, target_digest: str, metric: Metric = "otce", *, heat: bool = False
+    ) -> str:
+        """See `repetitions_fingerprint`."""
+        race = self._config.race
+        sampling = {n: value for n, value in self._config.sampling if n != "repetitions"}
+        fewer = [race.heat_images, race.heat_pixels] if heat else None
+        pair = self._pair(target_id, target_digest, metric)
+        return fingerprint({"kind": "repetitions", "sampling": sampling, "heat": fewer, **pair})
+
+    def _pair(self, target_id: str, target_digest: str, metric: Metric) -> dict[str, Any]:
+        if metric not in self._scores:
+            self._scores[metric] = canonical(metric_recipe(metric, self._config.score))
+        named = {} if metric == "otce" else {"metric": [metric, METRICS_VERSION]}
+        return named | {
+            "version": [SCORE_VERSION, SAMPLING_VERSION, SCHEMA_VERSION],
+            "seed": self._config.seed,
+            "score": self._scores[metric],
+            "model": self._model,
+            "source": self._source,
+            "target": [target_id, target_digest],
+        }

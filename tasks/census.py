@@ -1,4 +1,4 @@
-"""List a data set, count its labels once and draw its pixels."""
+"""Count the labels of a data set once and draw its pixels."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ from otce.config import DatasetConfig, RunConfig
 from otce.counts import keep_counts, kept_counts
 from otce.datasets import Item, open_dataset
 from otce.identity import heat_sample_fingerprint, sample_fingerprint
-from otce.readable import Readable, open_readable
+from otce.readable import Readable
 from otce.sampling import Sample
 from otce.storage.files import StorageOptions
 from otce.storage.store import Store
@@ -111,25 +111,6 @@ class Census:
         found = np.unique(self.sample.repetition * np.int64(n_classes) + self.sample.label)
         _, counts = np.unique(found // n_classes, return_counts=True)
         return not found.size or bool((counts == 1).any())
-
-
-@task(task_run_name="list {dataset_id}", cache_policy=NO_CACHE, persist_result=False)
-def list_dataset(dataset_id: str, config: RunConfig) -> Listed:
-    """List a data set and hash its content, in this process: a run with nothing to do needs no Ray.
-
-    Args:
-        dataset_id: its id.
-        config: the run.
-
-    Returns:
-        The data set.
-
-    Raises:
-        OtceError: it cannot be listed or read, or is pinned to another digest.
-    """
-    chosen = config.datasets[dataset_id]
-    found = open_readable(dataset_id, chosen, config.execution.storage_options)
-    return Listed.of(dataset_id, chosen, found)
 
 
 @task(task_run_name="census {listed.id}", cache_policy=NO_CACHE, persist_result=False)

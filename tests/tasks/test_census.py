@@ -9,7 +9,8 @@ from otce.errors import DataError
 from otce.sampling import Sample
 from otce.storage.store import Store
 from otce.yaml_places import Document
-from tasks.census import Census, kept_census, list_dataset, take_census
+from tasks.census import Census, kept_census, take_census
+from tasks.listing import list_dataset
 from tasks.retry import Window
 from tests.folders import HEIGHT_WIDTH, Place, mask, pair, photo, png
 
@@ -39,7 +40,7 @@ def run_config(place, **changes):
 
 def census(config, store):
     window = Window(2, attempts=1, time_limit_s=60)
-    return take_census.fn(list_dataset.fn("city", config), config, store, window)
+    return take_census.fn(list_dataset("city", config), config, store, window)
 
 
 def same(one, other):
@@ -55,7 +56,7 @@ def test_a_run_over_labels_that_were_counted_counts_nothing_again(place, store):
     """A void frame is never drawn from: after the first run only a count would read its mask."""
     census(run_config(place), store)
     [kept] = store.names("counts")
-    listed = list_dataset.fn("city", run_config(place))
+    listed = list_dataset("city", run_config(place))
     (store_file := store.get_table(f"counts/{kept}", tables.COUNTS)).validate()
     assert store_file["item_id"].to_pylist() == [item.id for item in listed.items]
     config = run_config(place, seed=1)
@@ -95,7 +96,7 @@ def test_shards_change_neither_counts_nor_draws(place, store, tmp_path):
 def test_nothing_is_stored_of_a_data_set_that_changed_after_it_was_listed(place, store, changed):
     """B16: its counts would have been kept under the digest of what it was before."""
     config = run_config(place)
-    listed = list_dataset.fn("city", config)
+    listed = list_dataset("city", config)
     place.write({changed: png(photo(9)) if changed.startswith("i") else png(mask(9))})
     with pytest.raises(DataError, match=f"{changed}: changed since the data set was listed"):
         take_census.fn(listed, config, store, Window(2, attempts=1, time_limit_s=60))
@@ -106,7 +107,7 @@ def test_heats_are_drawn_from_few_images_and_kept_apart(place, store):
     place.write(*(pair(f"more-{n}", n) for n in range(15)))
     race = {"heats": [1, 2], "heat_images": 0.1, "heat_pixels": 0.5}
     config = run_config(place, race=race)
-    listed, window = list_dataset.fn("city", config), Window(2, attempts=1, time_limit_s=60)
+    listed, window = list_dataset("city", config), Window(2, attempts=1, time_limit_s=60)
     found = take_census.fn(listed, config, store, window, heat=True)
     assert np.bincount(found.sample.repetition).tolist() == [30, 30, 30]
     # 16 of the 20 images with labels are the fewest that a heat looks at.
@@ -120,7 +121,7 @@ def test_heats_are_drawn_from_few_images_and_kept_apart(place, store):
 def test_where_a_heat_cannot_have_its_pixels_nothing_is_drawn(place, store):
     config = run_config(place, sampling={"pixels": 10**6, "repetitions": 1})
     window = Window(2, attempts=1, time_limit_s=60)
-    found = take_census.fn(list_dataset.fn("city", config), config, store, window, heat=True)
+    found = take_census.fn(list_dataset("city", config), config, store, window, heat=True)
     assert found.sample.item.size == 0
     assert found.is_degenerate
 
