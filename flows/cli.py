@@ -261,11 +261,11 @@ def main() -> None:
     # A scheduler stops us by SIGTERM; ending as on Ctrl-C lets every part clean up.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     code = guarded(lambda: app(exit_on_error=False, print_error=True, result_action="return_value"))
-    if code in {INTERRUPTED, UNREACHABLE}:
-        # Ray and the server are ended; what Prefect's threads would still tell them can only wait.
-        sys.stdout.flush()
-        os._exit(code)
-    sys.exit(code)
+    # Ray and the server are ended and all is written. What Prefect's threads would still tell them
+    # could only wait, and taking a process with so many libraries apart takes a second.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

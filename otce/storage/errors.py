@@ -49,6 +49,21 @@ def explained(verb: str, uri: str) -> Iterator[None]:
         raise _of_a_cloud(verb, uri, error) from error
 
 
+def is_absent(error: StoreError) -> bool:
+    """Tell whether it is only that there is no such object.
+
+    Args:
+        error: as `explained` raised it.
+
+    Returns:
+        True when the store answered that there is none.
+    """
+    cause = error.__cause__
+    return isinstance(cause, FileNotFoundError) or (
+        isinstance(cause, Exception) and _status(cause) == HTTPStatus.NOT_FOUND
+    )
+
+
 def _of_a_cloud(verb: str, uri: str, error: Exception) -> StoreError:
     if _status(error) == HTTPStatus.NOT_FOUND:
         return StoreError(_absent(verb, uri))

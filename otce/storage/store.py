@@ -13,6 +13,7 @@ from uuid import uuid4
 import pyarrow as pa
 
 from otce.errors import DamagedError, StoreError
+from otce.storage.errors import is_absent
 from otce.storage.files import (
     StorageOptions,
     delete,
@@ -201,8 +202,6 @@ class Store:
         Raises:
             StoreError: the store refuses or does not answer.
         """
-        if not self.exists(key):
-            return None
         try:
             return self.get_table(key, schema)
         except DamagedError:
@@ -210,6 +209,10 @@ class Store:
             told = "%s/%s is damaged and was set aside as %s; it is made again"
             _log.warning(told, self.uri, key, aside.rpartition("/")[2])
             return None
+        except StoreError as error:
+            if is_absent(error):
+                return None
+            raise
 
     def put_json(self, key: str, value: Mapping[str, Any]) -> None:
         """Put a mapping as indented JSON.
