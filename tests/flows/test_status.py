@@ -160,8 +160,8 @@ def test_every_event_is_a_line_of_json_with_the_ids_of_its_run_and_pair(killed, 
         (started,) = events(log, "run_started")
         assert (started["run_id"], started["pairs"]) == ("test", PAIRS)
         done, failed = events(log, "pair_done"), events(log, "pair_failed")
-        # A kill may come between a put and its event.
-        assert computed - 1 <= len(done) <= computed
+        # Two models are at work, and a kill may come between a put of each and its event.
+        assert computed - 2 <= len(done) <= computed
         assert {event["run_id"] for event in done} == {"test"}
         assert all(event["seconds"] > 0 and event["model"].startswith("net-") for event in done)
         assert {(event["model"], event["target"]) for event in failed} == {
@@ -209,7 +209,7 @@ def test_no_other_table_depends_on_timings(killed, finished):
     store = Store(str(killed.store))
     manifest = json.loads(store.get("runs/test/manifest.json"))
     names = [("", name.removesuffix(".parquet")) for name in store.names("scores")]
-    full = gather(names, [], store).table
+    full = gather.fn(names, [], store).table
     written = {}
     for run_id, seconds in (("quick", 1.0), ("slow", 1e6)):
         row = dict.fromkeys(TIMINGS.names) | {"step": "solve", "worker_s": seconds, "calls": 1}
