@@ -5,12 +5,14 @@ unreachable, 130 interrupted. Heavy libraries are imported by the command that n
 first line of output.
 """
 
+import gc
 import logging
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, Final
 
 from cyclopts import App, CycloptsError, Parameter
@@ -75,8 +77,8 @@ def run(
         from otce.storage.files import absolute_uri  # noqa: PLC0415
 
         load_config(config, overrides or ())
-        from flows.rank import rank_zoo  # noqa: PLC0415
-
+        with _loading():
+            from flows.rank import rank_zoo  # noqa: PLC0415
         wait_for_server()
         with server_stays():
             place = absolute_uri(config, ".")
@@ -220,6 +222,17 @@ app.command(
     name="prune",
     help="Show, and with --delete delete, what no run of a store refers to.",
 )
+
+
+@contextmanager
+def _loading() -> Iterator[None]:
+    """Load libraries within: nothing that they make is garbage, and looking for some takes long."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def guarded(command: Callable[[], Any]) -> int:
