@@ -34,6 +34,7 @@ MAY_TELL_TIME = {
     "flows/status_command.py": "otce status tells rate and time left",
     "otce/events.py": "when an event was",
     "otce/storage/listing.py": "ages that a store tells, for otce status and otce prune",
+    "otce/transfer/training.py": "processor time of a training, for its timings",
     "tasks/cluster.py": "time limits",
     "tasks/ray_calls.py": "time limits",
     "tasks/retry.py": "time limits",
