@@ -160,7 +160,7 @@ def main(*, images: int = 64, repeats: int = 3) -> None:
         )
         files = [Path(item.image) for item in census.listed.items]
         table = Table("net", "input", "bare, images/s", "actor, images/s", "time actor / bare")
-        # On a GPU an actor's CPU is not one of those that the other half of the work counts on.
+        # Beside actors on GPUs a run keeps one CPU for transports.
         workers = 2 if DEVICE == "cuda" else 1
         execution = ExecutionConfig(python_path=(str(EXAMPLES),), workers=workers)
         with cluster(execution) as plan, Slots(1, actor_maker(plan, execution)).lease() as slot:

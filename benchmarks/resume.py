@@ -30,6 +30,7 @@ from flows.sources import pair_names, source_side
 from otce.config import RunConfig
 from otce.config_file import load_config
 from otce.explain import BOUNDARIES, FREQUENCIES
+from otce.identity import PairNames
 from otce.pair_table import pair_columns, pair_rows, whole_pair
 from otce.readable import open_readable
 from otce.storage.store import Store
@@ -161,7 +162,8 @@ def finish(config: RunConfig, store: Store, images: int) -> list[str]:
     def put(pair: tuple[str, str, dict[int, Any]]) -> str:
         model, target, rows = pair
         digest, classes = known[target]
-        name = pair_names(config, model, target, sides[model], digest, classes)["otce"]
+        namer = PairNames(config, model, sides[model])
+        name = pair_names(namer, target, digest, classes)["otce"]
         columns = pair_columns(
             config,
             "otce",

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +56,15 @@ def ours(draw: Draw) -> tuple[torch.Tensor, float, int]:
 
 
 def pots(draw: Draw, peer: str, iterations: int) -> tuple[torch.Tensor, float, int]:
-    """Solve with POT as its users do: cost matrix, plan, product with the labels."""
     kind = torch.float32 if peer.startswith("float32") else torch.float64
-    x_ND, y_MD, a_N, b_M, onehot_NS = tensors(draw, kind)
+    return by_pot(tensors(draw, kind), peer, iterations)
+
+
+def by_pot(
+    sides: Sequence[torch.Tensor], peer: str, iterations: int
+) -> tuple[torch.Tensor, float, int]:
+    """Solve with POT as its users do: cost matrix, plan, product with the labels."""
+    x_ND, y_MD, a_N, b_M, onehot_NS = sides
     norms = x_ND.square().sum(1)[:, None] + y_MD.square().sum(1)[None]
     cost_NM = norms.sub_(2 * x_ND @ y_MD.T).clamp_(min=0)
     arguments = [a_N, b_M, cost_NM]
@@ -76,11 +83,13 @@ def pots(draw: Draw, peer: str, iterations: int) -> tuple[torch.Tensor, float, i
 
 def iterations_needed(draw: Draw, peer: str) -> int | None:
     """Find the fewest tens of iterations that reach the tolerance; None when they never do."""
-    if peer == "emd":
-        return 1
+    return 1 if peer == "emd" else fewest(lambda iterations: pots(draw, peer, iterations)[1])
+
+
+def fewest(error_of: Callable[[int], float]) -> int | None:
     low, high = 0, 10
     started_s = time.perf_counter()
-    while not (error := pots(draw, peer, high)[1]) <= TOLERANCE:
+    while not (error := error_of(high)) <= TOLERANCE:
         if not np.isfinite(error) or error < 0 or high >= MOST_ITERATIONS:
             return None
         if time.perf_counter() - started_s > LIMIT_S:
@@ -88,25 +97,27 @@ def iterations_needed(draw: Draw, peer: str) -> int | None:
         low, high = high, 2 * high
     while high - low > max(10, high // 8):
         middle = (low + high) // 20 * 10
-        low, high = (low, middle) if pots(draw, peer, middle)[1] <= TOLERANCE else (middle, high)
+        low, high = (low, middle) if error_of(middle) <= TOLERANCE else (middle, high)
     return high
 
 
 def reference(draw: Draw) -> float:
     """Score of the converged plan, whose optimality is checked without our solver."""
-    x_ND, y_MD, a_N, b_M, onehot_NS = tensors(draw)
-    (found,) = balanced(
-        x_ND, y_MD, a_N, b_M, onehot_NS, epsilons=[EPSILON], tolerance=5e-7, max_iterations=200_000
-    )
-    g_M = found.g_M
+    return entropy(converged(tensors(draw)), draw[3])
+
+
+def converged(sides: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Mass of each source class at each target pixel, of a plan that is built row by row."""
+    x_ND, y_MD, a_N, b_M, onehot_NS = sides
+    (found,) = balanced(*sides, epsilons=[EPSILON], tolerance=5e-7, max_iterations=200_000)
     mass_SM = torch.zeros_like(found.mass_SM)
     for x, a, onehot in zip(x_ND.split(50), a_N.split(50), onehot_NS.split(50), strict=True):
-        logit = (g_M - (x[:, None] - y_MD[None]).square().sum(2)) / EPSILON + b_M.log()
+        logit = (found.g_M - (x[:, None] - y_MD[None]).square().sum(2)) / EPSILON + b_M.log()
         mass_SM += onehot.T @ (a[:, None] * torch.softmax(logit, dim=1))
     error = float((mass_SM.sum(0) - b_M).abs().sum())
     if error > 1e-6:
         raise SystemExit(f"the reference is not converged: {error:.2g}")
-    return entropy(mass_SM, draw[3])
+    return mass_SM
 
 
 def peak_mib() -> float:

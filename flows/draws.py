@@ -17,7 +17,7 @@ from otce.datasets.expand import expanded
 from otce.draw import Draw
 from otce.errors import ConfigError
 from otce.features import extract, round_alike
-from otce.identity import Signature
+from otce.identity import PairNames, Signature
 from otce.readable import Readable, open_readable
 from otce.sampling import Sample, pixels_to_draw
 from otce.signature import read_whole, refuse_other
@@ -84,7 +84,8 @@ def first_draw(config: RunConfig, model_id: str, target_id: str, progress: Progr
     if chosen.signature is None and source_id not in pinned_only(config):
         known[source_id] = _content(open_source(config, model_id))
     side = source_side(model_id, config, described, known)
-    names = pair_names(config, model_id, target_id, side, target.digest, target.dataset.classes)
+    namer = PairNames(config, model_id, side)
+    names = pair_names(namer, target_id, target.digest, target.dataset.classes)
     model = _loaded(config, model_id, side)
     source = _kept_source(config, model_id, side, store)
     was_kept = source is not None

@@ -18,7 +18,7 @@ from flows.sources import (
 )
 from flows.view import unseen
 from otce.config import RunConfig
-from otce.errors import DataError, OtceError
+from otce.errors import OtceError
 from otce.identity import PairNames, Signature
 from otce.storage.store import Store
 from tasks.census import Listed
@@ -240,33 +240,15 @@ def identify(
         dict.fromkeys(model for model, _ in pairs),
     )
     signatures = {id_: side for id_, side in found.items() if isinstance(side, Signature)}
-    namers = {
-        id_: PairNames(config, id_, model=side, source_digest=side.source_digest)
-        for id_, side in signatures.items()
-    }
+    namers = {id_: PairNames(config, id_, side) for id_, side in signatures.items()}
     names: dict[Pair, Names] = {}
     failures = []
     for model, target in pairs:
-        named = _named(config, model, target, found[model], listed[target], namers.get(model))
-        if isinstance(named, OtceError):
-            failures.append(failure_row(model, target, "load", named))
-        else:
-            names[model, target] = named
+        try:
+            if isinstance(lost := found[model], OtceError):
+                raise lost
+            data = listed[target]
+            names[model, target] = pair_names(namers[model], target, data.digest, data.classes)
+        except OtceError as error:
+            failures.append(failure_row(model, target, "load", error))
     return names, signatures, failures
-
-
-def _named(
-    config: RunConfig,
-    model_id: str,
-    target_id: str,
-    side: Signature | OtceError,
-    target: Listed,
-    names: PairNames | None,
-) -> Names | OtceError:
-    if isinstance(side, OtceError):
-        return side
-    try:
-        digest, classes = target.digest, target.classes
-        return pair_names(config, model_id, target_id, side, digest, classes, names)
-    except DataError as error:
-        return error

@@ -108,24 +108,15 @@ def source_side(
 
 
 def pair_names(
-    config: RunConfig,
-    model_id: str,
-    target_id: str,
-    side: Signature,
-    target_digest: str,
-    target_classes: tuple[str, ...],
-    names: PairNames | None = None,
+    names: PairNames, target_id: str, target_digest: str, target_classes: tuple[str, ...]
 ) -> dict[Metric, str]:
     """Name every metric that a pair can have.
 
     Args:
-        config: the run.
-        model_id: the model.
+        names: names the model's pairs.
         target_id: the target.
-        side: the model's source side.
         target_digest: digest of the target.
         target_classes: its class names.
-        names: names the model's pairs, for who asks for many of them.
 
     Returns:
         Fingerprints by metric; zero-shot mIoU is left out where class names have less than two
@@ -134,14 +125,13 @@ def pair_names(
     Raises:
         DataError: the weights need one label space, and the two sides have two.
     """
-    if config.score.class_weights == "target_prior" and side.classes != target_classes:
+    config, classes = names.config, names.side.classes
+    if config.score.class_weights == "target_prior" and classes != target_classes:
         raise DataError(
             f"class_weights: target_prior needs equal classes on both sides, but {target_id} has "
-            f"{', '.join(target_classes)} and the source {', '.join(side.classes)}; use other "
-            "weights"
+            f"{', '.join(target_classes)} and the source {', '.join(classes)}; use other weights"
         )
-    has_map = class_map(side.classes, target_classes) is not None
-    names = names or PairNames(config, model_id, model=side, source_digest=side.source_digest)
+    has_map = class_map(classes, target_classes) is not None
     return {
         metric: names.pair(target_id, target_digest, metric)
         for metric in config.metrics
@@ -172,7 +162,7 @@ def repetition_names(
         Fingerprints by metric; of heats, which have one metric, that of `otce`.
     """
     metrics: tuple[Metric, ...] = ("otce",) if heat else config.metrics
-    names = PairNames(config, model_id, model=side, source_digest=side.source_digest)
+    names = PairNames(config, model_id, side)
     return {
         metric: names.repetitions(target_id, target_digest, metric, heat=heat) for metric in metrics
     }

@@ -30,7 +30,7 @@ from otce.config import RunConfig
 from otce.counts import kept_counts
 from otce.datasets.expand import expanded
 from otce.errors import DataError, OtceError
-from otce.identity import Signature
+from otce.identity import PairNames, Signature
 from otce.readable import Readable, open_readable
 from otce.sampling import pixels_to_draw
 from otce.signature import read_whole
@@ -271,10 +271,8 @@ def _print_plan(
     ]
     names = [
         pair_names(
-            config,
-            model,
+            PairNames(config, model, side),
             target,
-            side,
             data[target].readable.digest,
             data[target].readable.dataset.classes,
         )

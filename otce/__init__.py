@@ -21,7 +21,8 @@ from otce.errors import (
 
 if TYPE_CHECKING:
     from otce.config_file import load_config
-    from otce.scores.otce import Score, score_draws, score_epsilons, score_pixels
+    from otce.scores.draws import score_draws
+    from otce.scores.otce import Score, score_epsilons, score_pixels
 
 __all__ = [
     "ClusterError",
@@ -41,7 +42,7 @@ __all__ = [
 # Loaded on first use: torch and POT take seconds, which the command's help must not.
 _LAZY = {
     "Score": "otce.scores.otce",
-    "score_draws": "otce.scores.otce",
+    "score_draws": "otce.scores.draws",
     "score_epsilons": "otce.scores.otce",
     "score_pixels": "otce.scores.otce",
     "load_config": "otce.config_file",

@@ -6,6 +6,7 @@ Each function works on some items of a data set, so that many workers can share 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
+from itertools import chain
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -44,13 +45,11 @@ def item_digests(dataset: Dataset, items: Sequence[Item]) -> list[tuple[str, str
         StoreError: an item cannot be read.
     """
     # A share of them for each thread: what is drawn takes less to hash than to hand over.
-    shares = [items[start::_THREADS] for start in range(_THREADS)]
-    found: list[tuple[str, str]] = [("", "")] * len(items)
+    size = max(1, -(-len(items) // _THREADS))
+    shares = [items[start : start + size] for start in range(0, len(items), size)]
     with ThreadPoolExecutor(max_workers=_THREADS) as pool:
         hashed = pool.map(lambda share: [dataset.digests(item) for item in share], shares)
-        for start, digests in enumerate(hashed):
-            found[start::_THREADS] = digests
-    return found
+        return list(chain.from_iterable(hashed))
 
 
 def dataset_digest(dataset: Dataset, digests: Iterable[tuple[str, str]]) -> str:

@@ -192,17 +192,8 @@ def heat_sample_fingerprint(config: RunConfig, dataset_digest: str) -> str:
     )
 
 
-def pair_fingerprint(
-    config: RunConfig,
-    model_id: str,
-    target_id: str,
-    *,
-    model: ModelIdentity | Signature,
-    source_digest: str,
-    target_digest: str,
-    metric: Metric = "otce",
-) -> str:
-    """Name one metric's scores of one (model, target) pair.
+class PairNames:
+    """Names the scores of a model's pairs; what these have in common is made canonical once.
 
     Ids count because they stand in the rows; where files lie does not, because digests say what
     they hold.
@@ -210,108 +201,75 @@ def pair_fingerprint(
     Args:
         config: the run.
         model_id: id of the source model.
-        target_id: id of the target data set.
-        model: digests of the model, or its source side, which holds them.
-        source_digest: digest of the model's source data set.
-        target_digest: digest of the target data set.
-        metric: which score.
+        side: its source side.
 
-    Returns:
-        32 hexadecimal digits.
-    """
-    names = PairNames(config, model_id, model=model, source_digest=source_digest)
-    return names.pair(target_id, target_digest, metric)
-
-
-def repetitions_fingerprint(
-    config: RunConfig,
-    model_id: str,
-    target_id: str,
-    *,
-    model: ModelIdentity | Signature,
-    source_digest: str,
-    target_digest: str,
-    metric: Metric = "otce",
-    heat: bool = False,
-) -> str:
-    """Name what some repetitions of a pair have in common: all that names the pair but K.
-
-    A repetition depends on its own number, so those of a race serve a full run, or a longer race.
-
-    Args:
+    Attributes:
         config: the run.
-        model_id: id of the source model.
-        target_id: id of the target data set.
-        model: as for `pair_fingerprint`.
-        source_digest: digest of the model's source data set.
-        target_digest: digest of the target data set.
-        metric: which score.
-        heat: of fewer pixels on fewer images, as `config.race` says.
-
-    Returns:
-        32 hexadecimal digits, to be used with `otce.repetitions.repetitions_name`.
-    """
-    names = PairNames(config, model_id, model=model, source_digest=source_digest)
-    return names.repetitions(target_id, target_digest, metric, heat=heat)
-
-
-class PairNames:
-    """Names the pairs of a model; what these have in common is made canonical once.
-
-    Args:
-        config: the run.
-        model_id: id of the source model.
-        model: digests of the model, or its source side, which holds them.
-        source_digest: digest of the model's source data set.
+        side: the model's source side.
     """
 
-    def __init__(
-        self,
-        config: RunConfig,
-        model_id: str,
-        *,
-        model: ModelIdentity | Signature,
-        source_digest: str,
-    ) -> None:
-        self._config = config
+    def __init__(self, config: RunConfig, model_id: str, side: Signature) -> None:
+        self.config, self.side = config, side
         chosen = config.models[model_id]
         self._model = canonical(
             {
                 "id": model_id,
                 "architecture": chosen.architecture,
                 "arguments": chosen.arguments,
-                "code": model.code_digest,
-                "weights": model.weights_digest,
-                "preprocessing": model.preprocessing,
+                "code": side.code_digest,
+                "weights": side.weights_digest,
+                "preprocessing": side.preprocessing,
                 "tap": chosen.tap,
             }
         )
         self._sampling = canonical(config.sampling)
-        self._source = [chosen.source, source_digest]
+        self._source = [chosen.source, side.source_digest]
         self._scores: dict[Metric, Canonical] = {}
 
     def pair(self, target_id: str, target_digest: str, metric: Metric = "otce") -> str:
-        """See `pair_fingerprint`."""
+        """Name one metric's scores of a pair.
+
+        Args:
+            target_id: id of the target data set.
+            target_digest: digest of that.
+            metric: which score.
+
+        Returns:
+            32 hexadecimal digits.
+        """
         pair = self._pair(target_id, target_digest, metric)
         return fingerprint({"kind": "pair", "sampling": self._sampling, **pair})
 
     def repetitions(
         self, target_id: str, target_digest: str, metric: Metric = "otce", *, heat: bool = False
     ) -> str:
-        """See `repetitions_fingerprint`."""
-        race = self._config.race
-        sampling = {n: value for n, value in self._config.sampling if n != "repetitions"}
+        """Name what some repetitions of a pair have in common: all that names the pair but K.
+
+        A repetition depends on its own number, so those of a race serve a full run, or a longer
+        race.
+
+        Args:
+            target_id: id of the target data set.
+            target_digest: digest of that.
+            metric: which score.
+            heat: of fewer pixels on fewer images, as `config.race` says.
+
+        Returns:
+            32 hexadecimal digits, to be used with `otce.repetitions.repetitions_name`.
+        """
+        race = self.config.race
+        sampling = {n: value for n, value in self.config.sampling if n != "repetitions"}
         fewer = [race.heat_images, race.heat_pixels] if heat else None
         pair = self._pair(target_id, target_digest, metric)
         return fingerprint({"kind": "repetitions", "sampling": sampling, "heat": fewer, **pair})
 
     def _pair(self, target_id: str, target_digest: str, metric: Metric) -> dict[str, Any]:
         if metric not in self._scores:
-            self._scores[metric] = canonical(metric_recipe(metric, self._config.score))
+            self._scores[metric] = canonical(metric_recipe(metric, self.config.score))
         named = {} if metric == "otce" else {"metric": [metric, METRICS_VERSION]}
         return named | {
             "version": [SCORE_VERSION, SAMPLING_VERSION, SCHEMA_VERSION],
-            "seed": self._config.seed,
+            "seed": self.config.seed,
             "score": self._scores[metric],
             "model": self._model,
             "source": self._source,

@@ -1,7 +1,7 @@
 """Which repetitions of a pair are kept, whatever rounds they were scored in.
 
 A pair that left a race has some of its repetitions. They are kept in objects named by what they
-have in common (`otce.identity.repetitions_fingerprint`) and by their range; a whole pair has a name
+have in common (`otce.identity.PairNames`) and by their range; a whole pair has a name
 of its own. As a repetition depends on its own number alone, any objects that cover a range hold the
 same rows.
 """
@@ -16,7 +16,7 @@ def repetitions_name(fingerprint_: str, repetitions: range) -> str:
     they were scored in; and such an object is never taken for a whole pair, named otherwise.
 
     Args:
-        fingerprint_: see `repetitions_fingerprint`.
+        fingerprint_: see `otce.identity.PairNames.repetitions`.
         repetitions: consecutive ones, at least one.
 
     Returns:

@@ -150,7 +150,7 @@ def _made_new(
     if model.one_by_one:
         raise ModelError(
             "takes one image at a time and cannot be trained; only zero_shot can be measured of "
-            "it; name no others in measure.kinds and set measure.short_steps to null"
+            "it; name no others in measure.kinds"
         )
     network = model.network
     for parameter in network.parameters():

@@ -27,9 +27,9 @@ from otce.datasets import open_dataset
 from otce.fingerprint import fingerprint
 from otce.identity import (
     ModelIdentity,
+    PairNames,
     heat_sample_fingerprint,
-    pair_fingerprint,
-    repetitions_fingerprint,
+    model_signature,
     sample_fingerprint,
 )
 from otce.model_config import ModelConfig, Preprocessing
@@ -79,10 +79,19 @@ def config(**changes):
     return RunConfig.model_validate(data)
 
 
-def pair(chosen, *, model=MODEL, model_id="net", target="scenes", name=pair_fingerprint, **rest):
+def pair(chosen, *, model=MODEL, model_id="net", target="scenes", name=PairNames.pair, **rest):
+    digests = DIGESTS | rest
+    metric = digests.pop("metric", "otce")
     known = done(chosen.models[model_id].preprocessing, model.preprocessing)
-    model = replace(model, preprocessing=known)
-    return name(chosen, model_id, target, model=model, **DIGESTS | rest)
+    side = model_signature(
+        chosen,
+        model_id,
+        model=replace(model, preprocessing=known),
+        source=chosen.models[model_id].source,
+        source_digest=digests["source_digest"],
+        classes=("road", "grass"),
+    )
+    return name(PairNames(chosen, model_id, side), target, digests["target_digest"], metric)
 
 
 def test_every_field_is_placed():
@@ -123,11 +132,11 @@ def test_a_field_names_heats_exactly_if_it_can_change_their_scores_or_pixels(pat
     drawn = [heat_sample_fingerprint(c, "5" * 64) for c in (changed, base)]
     about_drawing = path in {"seed", "sampling.pixels", "sampling.too_few_pixels", *HEATS}
     assert (drawn[0] != drawn[1]) == about_drawing
-    ranged = [pair(c, name=repetitions_fingerprint) for c in (changed, base)]
+    ranged = [pair(c, name=PairNames.repetitions) for c in (changed, base)]
     assert (ranged[0] != ranged[1]) == (
         path in RANGED and not path.startswith(("execution.", "measure."))
     )
-    heats = [pair(c, name=partial(repetitions_fingerprint, heat=True)) for c in (changed, base)]
+    heats = [pair(c, name=partial(PairNames.repetitions, heat=True)) for c in (changed, base)]
     assert (heats[0] != heats[1]) == (
         ranged[0] != ranged[1] or path in HEATS - {"race.heats"}  # a heat depends on its own number
     )
