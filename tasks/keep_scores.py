@@ -62,6 +62,10 @@ class Scores:
         return table(full, PAIR) if self.name is None else whole_pair(self.name, full)
 
 
+_Asked = list[tuple[Scores, dict[int, tuple[int, int]]]]
+"""What is put, and of each repetition the part that has it and the place in it."""
+
+
 def put_scores(
     objects: Sequence[tuple[Scores, Mapping[int, Solved]]], store: Store, execution: ExecutionConfig
 ) -> list[OtceError | None]:
@@ -86,8 +90,10 @@ def put_scores(
     options = execution.storage_options
 
     def put() -> list[OtceError | None]:
+        if store.reach == "process":
+            return _put(store, asked, [result(ref, execution.time_limit_s) for ref in parts])
         with inside():
-            start = _put_scores.options(scheduling_strategy=_where(store.uri))
+            start = _put_scores.options(scheduling_strategy=_where(store))
             ref = start.remote(store.uri, options, asked, *parts)
         found: list[OtceError | None] = result(ref, execution.time_limit_s)
         return found
@@ -100,9 +106,9 @@ def put_scores(
     return errors
 
 
-def _where(root: str) -> Any:
+def _where(store: Store) -> Any:
     """Any node reaches a bucket; a folder need not be one that all nodes share."""
-    if "://" in root:
+    if store.reach == "anywhere":
         return "DEFAULT"
     return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
 
@@ -110,12 +116,12 @@ def _where(root: str) -> Any:
 # It waits for storage more than it computes, and must not wait for a transport to end.
 @ray.remote(max_retries=0, num_cpus=0)
 def _put_scores(
-    root: str,
-    options: StorageOptions,
-    asked: list[tuple[Scores, dict[int, tuple[int, int]]]],
-    *parts: list[Rows],
+    root: str, options: StorageOptions, asked: _Asked, *parts: list[Rows]
 ) -> list[OtceError | None]:
-    store = Store(root, options)
+    return _put(Store(root, options), asked, parts)
+
+
+def _put(store: Store, asked: _Asked, parts: Sequence[list[Rows]]) -> list[OtceError | None]:
     errors: list[OtceError | None] = []
     for one, places in asked:
         rows: dict[int, Any] = {k: parts[i][at][one.metric] for k, (i, at) in places.items()}

@@ -15,10 +15,12 @@ import pyarrow as pa
 from otce.errors import DamagedError, StoreError
 from otce.storage.errors import is_absent
 from otce.storage.files import (
+    Reach,
     StorageOptions,
     delete,
     exists,
     join,
+    reach,
     read_bytes,
     write_bytes,
 )
@@ -41,6 +43,11 @@ class Store:
         self._options = options
         # A listing may lag behind; what was put from here is there, whatever it shows.
         self._put: set[str] = set()
+
+    @property
+    def reach(self) -> Reach:
+        """From where its objects can be read."""
+        return reach(self.uri, self._options)
 
     def put(self, key: str, data: bytes) -> None:
         """Put a whole object, replacing an equal one.

@@ -111,6 +111,15 @@ def test_a_prefect_server_that_does_not_answer_is_named(tmp_path):
     assert "no Prefect server answers at http://127.0.0.1:1/api" in output
 
 
+def test_a_run_that_keeps_its_tables_in_memory_prints_the_ranking(tmp_path, prefect_api):
+    """Workers put score tables into memory of their own: the run ended with a StoreError."""
+    path = write_zoo(tmp_path, zoo_config(models=2, targets=1))
+    place = ("--set", "execution.store=memory://run")
+    code, output = otce("run", path, *place, log=tmp_path / "log", env=prefect_api)
+    assert code == 0, output
+    assert "2 pairs computed, 0 reused, 0 failed" in output
+
+
 @pytest.mark.parametrize("store_place", BUCKETS, indirect=True)
 def test_a_run_to_a_bucket_leaves_the_same_tables_there(
     tmp_path, store_uri, store_options, prefect_api

@@ -105,3 +105,18 @@ def test_a_worker_puts_whole_pairs_and_parts_and_tells_what_was_refused(ray_plan
     # A listing may lag behind; what a worker put for this process is there.
     (tmp_path / "scores/whole.parquet").unlink()
     assert "whole.parquet" in store.names("scores")
+
+
+def test_this_process_reads_what_was_put_for_it_wherever_the_store_is(
+    ray_plan, config, store_uri, store_options
+):
+    """Workers put tables of a store in memory into their own, where nobody found them."""
+    found, _ = all_of({"bay": TARGET}, config)
+    rows = {k: at for k, (_, at) in found["bay"].items()}
+    columns = dict.fromkeys(PAIR.names) | {"metric": "otce", "source_model": "net"}
+    store = Store(store_uri, store_options)
+    execution = ExecutionConfig(store=store_uri, storage_options=store_options)
+    scores = Scores("whole", "scores/whole.parquet", "otce", columns)
+    assert put_scores([(scores, rows)], store, execution) == [None]
+    whole = store.get_table("scores/whole.parquet", PAIR).to_pylist()
+    assert [row["repetition"] for row in whole] == sorted(rows)
