@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from threading import BoundedSemaphore
+from typing import Any, Final
 
 import pyarrow as pa
 import ray
@@ -65,6 +66,9 @@ class Scores:
 _Asked = list[tuple[Scores, dict[int, tuple[int, int]]]]
 """What is put, and of each repetition the part that has it and the place in it."""
 
+_ROOM: Final = BoundedSemaphore(4)
+"""Workers that put at once: each is a process on the driver's node, which may be a small one."""
+
 
 def put_scores(
     objects: Sequence[tuple[Scores, Mapping[int, Solved]]], store: Store, execution: ExecutionConfig
@@ -90,12 +94,15 @@ def put_scores(
     options = execution.storage_options
 
     def put() -> list[OtceError | None]:
-        if store.reach == "process":
+        if store.is_in_memory:
             return _put(store, asked, [result(ref, execution.time_limit_s) for ref in parts])
-        with inside():
-            start = _put_scores.options(scheduling_strategy=_where(store))
-            ref = start.remote(store.uri, options, asked, *parts)
-        found: list[OtceError | None] = result(ref, execution.time_limit_s)
+        # Where the driver is: there its folders are, its keys of a bucket, and its version.
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        with _ROOM:
+            with inside():
+                start = _put_scores.options(scheduling_strategy=here)
+                ref = start.remote(store.uri, options, asked, *parts)
+            found: list[OtceError | None] = result(ref, execution.time_limit_s)
         return found
 
     # An object that is put twice is put with equal bytes.
@@ -104,13 +111,6 @@ def put_scores(
         if error is None:
             store.was_put(one.key)
     return errors
-
-
-def _where(store: Store) -> Any:
-    """Any node reaches a bucket; a folder need not be one that all nodes share."""
-    if store.reach == "anywhere":
-        return "DEFAULT"
-    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
 
 
 # It waits for storage more than it computes, and must not wait for a transport to end.

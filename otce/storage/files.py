@@ -9,7 +9,7 @@ import posixpath
 import tempfile
 from collections.abc import Mapping
 from copy import deepcopy
-from typing import Any, Final, Literal
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import fsspec
@@ -21,8 +21,6 @@ from otce.storage.traffic import READ
 
 StorageOptions = Mapping[str, Mapping[str, Any]]
 """fsspec options by protocol."""
-Reach = Literal["process", "node", "anywhere"]
-"""Who can read an object that was put."""
 
 _EXTRAS: Final = {
     "s3": "s3",
@@ -120,33 +118,6 @@ def filesystem(uri: str, options: StorageOptions | None = None) -> tuple[Any, st
     except ValueError as error:
         raise StoreError(f"{uri}: {error}; use a path or a URI that fsspec knows") from error
     return opened, str(path)
-
-
-def reach(uri: str, options: StorageOptions | None = None) -> Reach:
-    """Say from where an object can be read that is put here.
-
-    Args:
-        uri: path or fsspec URI.
-        options: fsspec options by protocol.
-
-    Returns:
-        `process` for memory, `node` for a folder, which other nodes may or may not share.
-
-    Raises:
-        StoreError: an unknown protocol, or one whose extra is not installed.
-
-    Example:
-        >>> [reach(uri) for uri in ("memory://store", "/data/store", "file:///data/store")]
-        ['process', 'node', 'node']
-    """
-    protocols = _protocols(filesystem(uri, options)[0])
-    if "memory" in protocols:
-        return "process"
-    return "node" if "file" in protocols else "anywhere"
-
-
-def _protocols(opened: Any) -> tuple[str, ...]:
-    return (opened.protocol,) if isinstance(opened.protocol, str) else tuple(opened.protocol)
 
 
 def _with_defaults(protocol: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -253,8 +224,9 @@ def write_bytes(uri: str, data: bytes, options: StorageOptions | None = None) ->
         StoreError: refused or unreachable; nothing is then under that name.
     """
     opened, path = filesystem(uri, options)
+    protocols = (opened.protocol,) if isinstance(opened.protocol, str) else opened.protocol
     with explained(f"write {len(data)} bytes to", uri):
-        if "file" in _protocols(opened):
+        if "file" in protocols:
             _replace_file(path, data)
         else:
             opened.pipe_file(path, data, **in_time(opened))

@@ -15,12 +15,10 @@ import pyarrow as pa
 from otce.errors import DamagedError, StoreError
 from otce.storage.errors import is_absent
 from otce.storage.files import (
-    Reach,
     StorageOptions,
     delete,
     exists,
     join,
-    reach,
     read_bytes,
     write_bytes,
 )
@@ -45,9 +43,9 @@ class Store:
         self._put: set[str] = set()
 
     @property
-    def reach(self) -> Reach:
-        """From where its objects can be read."""
-        return reach(self.uri, self._options)
+    def is_in_memory(self) -> bool:
+        """Whether only this process sees what is put."""
+        return self.uri.startswith("memory://")
 
     def put(self, key: str, data: bytes) -> None:
         """Put a whole object, replacing an equal one.
