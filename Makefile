@@ -22,7 +22,7 @@ test: $(STAMP) lint
 
 # The long fault tests: kills of every part, a store that fails, a cluster that loses a node.
 test-faults: $(STAMP)
-	$(BIN)/python -m pytest -q -m nightly tests
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m nightly tests
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -21,6 +21,7 @@ from tasks.ray_calls import callers_leave_first
 
 _LOOK_S: Final = 1.0
 _KNOCK_S: Final = 10
+_START_TRIES: Final = 2
 # Ray ends a worker that was idle for a second; the next transport would then wait for torch.
 _IDLE_MS: Final = 600_000
 
@@ -47,14 +48,7 @@ def cluster(execution: ExecutionConfig) -> Iterator[Plan]:
             _knock(address)
             ray.init(address=address, namespace="otce", **quiet)
         else:
-            # Without "local" Ray would join whatever others have started on this machine.
-            ray.init(
-                "local",
-                num_cpus=execution.workers,
-                include_dashboard=False,
-                _system_config={"idle_worker_killing_time_threshold_ms": _IDLE_MS},
-                **quiet,
-            )
+            _start(execution, quiet)
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise ClusterError(
             f"no Ray cluster at {address or 'this machine'}: {error}; start it, or unset "
@@ -70,6 +64,29 @@ def cluster(execution: ExecutionConfig) -> Iterator[Plan]:
             yield plan(nodes, execution)
     finally:
         ray.shutdown()
+
+
+def _start(execution: ExecutionConfig, quiet: dict[str, Any], tries: int = _START_TRIES) -> None:
+    """Start a local Ray; once more where its node was late, as on a machine with much to do."""
+    try:
+        # Without "local" Ray would join whatever others have started on this machine.
+        ray.init(
+            "local",
+            num_cpus=execution.workers,
+            include_dashboard=False,
+            _system_config={"idle_worker_killing_time_threshold_ms": _IDLE_MS},
+            **quiet,
+        )
+    except Exception as error:
+        # Ray has no class of its own for this.
+        if type(error) is not Exception:
+            raise
+        if tries == 1:
+            raise ClusterError(
+                f"Ray did not start on this machine, {_START_TRIES} times: {error} Run the command "
+                "again when less else is running, or with fewer `execution.workers`"
+            ) from error
+        _start(execution, quiet, tries - 1)
 
 
 def _knock(address: str) -> None:
