@@ -16,7 +16,7 @@ from torch import Tensor
 from otce.transport.geometry import REACH_NATS, TOP_NATS, Geometry, affine
 from otce.transport.threads import in_parts
 
-KEPT_BYTES: Final = 1 << 29
+KEPT_BYTES: Final = {"cpu": 1 << 29, "cuda": 1 << 31}
 """Largest kernel that is kept; larger ones are computed anew in every pass."""
 _LEAST: Final = 1e-30
 """Stands for 0 where a logarithm is taken that is then multiplied by 0."""
@@ -33,10 +33,10 @@ def kernel_buffer(geometry: Geometry, kind: torch.dtype) -> Tensor | None:
         (N, M) of that type, unfilled, or None when it would be too large to keep.
     """
     size_bytes = len(geometry.x_ND) * len(geometry.y_MD) * kind.itemsize
-    if size_bytes > KEPT_BYTES:
-        return None
     device = geometry.x_ND.device
-    if device.type == "cpu":
+    if size_bytes > KEPT_BYTES.get(device.type, KEPT_BYTES["cpu"]):
+        return None
+    if not geometry.is_on_card:
         # numpy asks for huge pages, torch does not: a sixth of a short solve was page faults.
         room = torch.from_numpy(np.empty(size_bytes, np.uint8))
     else:

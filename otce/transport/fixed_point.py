@@ -5,11 +5,12 @@ unconstrained form of Walker and Ni, "Anderson acceleration for fixed-point iter
 Numer. Anal. 49 (2011). Legend: `M` unknowns, `H` remembered differences.
 """
 
-import math
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 _REMEMBERED: Final = 8
@@ -68,12 +69,14 @@ def accelerate(
     Example:
         >>> def slow(h):
         ...     return Step(1 + 0.99 * (h - 1), float((h - 1).abs()), -float((h - 1) ** 2), 1.0)
-        >>> start, weight = torch.zeros(1, dtype=torch.float64), torch.ones(1)
-        >>> accelerate(slow, start, weight, tolerance=1e-6, max_steps=100, reach=9.0).n_steps
+        >>> start = torch.zeros(1, dtype=torch.float64)
+        >>> found = accelerate(
+        ...     slow, start, torch.ones_like(start), tolerance=1e-6, max_steps=100, reach=9.0)
+        >>> found.n_steps
         3
     """
     scale_M = weight_M.sqrt()
-    memory: list[tuple[Tensor, Tensor]] = []
+    memory = _Memory(scale_M)
     best = Step(start_M, float("inf"), -float("inf"), 0.0)
     point_M, n_steps, tries = start_M, 0, 0
     while n_steps < max_steps:
@@ -83,36 +86,58 @@ def accelerate(
             best, tries = found, 0
             if found.error <= tolerance or found.farthest > reach:
                 break
-            residual_M = scale_M * (found.next_M - point_M)
-            memory = [*memory[-_REMEMBERED:], (found.next_M, residual_M)]
-            point_M = _mixed(memory)
-        elif not memory:
+            point_M = memory.mixed(point_M, found.next_M)
+        elif memory.is_empty:
             break
         elif tries < _TRIES:
             tries += 1
             point_M = best.next_M + _SHORTER * (point_M - best.next_M)
         else:
-            memory, point_M, tries = [], best.next_M, 0
+            memory, point_M, tries = _Memory(scale_M), best.next_M, 0
     return FixedPoint(best.next_M, best.error, n_steps)
 
 
-def _mixed(memory: list[tuple[Tensor, Tensor]]) -> Tensor:
-    """Combine remembered points so that the residual would vanish if the map were linear."""
-    points = [point_M for point_M, _ in memory]
-    residuals = [residual_M for _, residual_M in memory]
-    if len(memory) == 1:
-        return points[-1]
-    changed_MH = torch.stack(residuals, 1).diff(dim=1)
-    # Later differences are smaller by orders of magnitude and count as much.
-    size_H = changed_MH.norm(dim=0).clamp(min=torch.finfo(torch.float64).tiny)
-    changed_MH = changed_MH / size_H
-    moved_MH = torch.stack(points, 1).diff(dim=1) / size_H
-    gram_HH = changed_MH.T @ changed_MH
-    gram_HH.diagonal().add_(_REGULAR)
-    factor_HH, info = torch.linalg.cholesky_ex(gram_HH)
-    share_H = torch.cholesky_solve((changed_MH.T @ residuals[-1])[:, None], factor_HH)
-    mixed_M = points[-1] - (moved_MH @ share_H)[:, 0]
-    # Residuals that never change say nothing of where they would vanish. One question is asked of
-    # a card, not two: each waits for all it was told.
-    total, failed = torch.stack([mixed_M.sum(), info]).tolist()
-    return mixed_M if math.isfinite(total) and not failed else points[-1]
+class _Memory:
+    """The last steps: how residuals changed, and how points moved with that."""
+
+    def __init__(self, scale_M: Tensor) -> None:
+        self._scale_M = scale_M
+        self._rows_HM = scale_M.new_empty(1 + _REMEMBERED, len(scale_M))
+        """The last residual, then how residuals changed; in no order, as least squares has none."""
+        self._moved_HM = scale_M.new_empty(_REMEMBERED, len(scale_M))
+        self._next_M: Tensor | None = None
+        self._n_changes = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no step is remembered."""
+        return self._next_M is None
+
+    def mixed(self, point_M: Tensor, next_M: Tensor) -> Tensor:
+        """Remember a step; combine all so that the residual would vanish if the map were linear."""
+        residual_M = self._scale_M * (next_M - point_M)
+        if self._next_M is not None:
+            place = self._n_changes % _REMEMBERED
+            torch.sub(residual_M, self._rows_HM[0], out=self._rows_HM[1 + place])
+            torch.sub(next_M, self._next_M, out=self._moved_HM[place])
+            self._n_changes += 1
+        self._next_M, self._rows_HM[0] = next_M, residual_M
+        rows_HM = self._rows_HM[: 1 + self._n_changes]
+        # A few numbers, solved here: a card is told little and asked once.
+        share_H = _shares((rows_HM @ rows_HM.T).cpu().numpy())
+        if not np.isfinite(share_H).all():
+            return next_M
+        moved_HM = self._moved_HM[: len(share_H)]
+        return next_M - torch.from_numpy(share_H).to(moved_HM) @ moved_HM
+
+
+def _shares(products_HH: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Solve the least squares, of which the first row is the right side."""
+    gram_HH, right_H = products_HH[1:, 1:], products_HH[0, 1:]
+    # Later differences are smaller by orders of magnitude and count as much. One that is nothing
+    # says nothing of where residuals would vanish.
+    size_H = np.sqrt(gram_HH.diagonal())
+    unit_H = np.divide(1.0, size_H, out=np.zeros_like(size_H), where=size_H > 0)
+    scaled_HH = unit_H[:, None] * gram_HH * unit_H + _REGULAR * np.eye(len(unit_H))
+    share_H: NDArray[np.float64] = unit_H * np.linalg.solve(scaled_HH, unit_H * right_H)
+    return share_H

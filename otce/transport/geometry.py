@@ -131,6 +131,11 @@ class Geometry:
         return len(self.x_ND) * len(self.y_MD) <= _SMALL
 
     @property
+    def is_on_card(self) -> bool:
+        """Whether passes over all pairs take less time than to say what is to be done."""
+        return self.x_ND.device.type != "cpu"
+
+    @property
     def half_norms(self) -> Tensor:
         """|x|^2 / 2, the part of the cost that only rows have; (N,) float64 nats."""
         return self.x_ND.double().square().sum(1) / 2
@@ -189,8 +194,8 @@ class Geometry:
     @property
     def parts(self) -> int:
         """Threads worth sharing a pass out to."""
-        on_cpu = self.x_ND.device.type == "cpu"
-        return min(torch.get_num_threads(), len(self.x_ND)) if on_cpu and not self.is_small else 1
+        is_shared = not (self.is_on_card or self.is_small)
+        return min(torch.get_num_threads(), len(self.x_ND)) if is_shared else 1
 
     def softmin(self, g_M: Tensor, t: float) -> Tensor:
         """Take the source potentials that fit target potentials: every row then has its weight.

@@ -12,7 +12,7 @@ _POT_ARRAYS: Final = 6
 
 
 def peak_bytes(n: int, m: int, *, solver: Solver, relaxation: Relaxation) -> int:
-    """Estimate the peak memory of one coupling, beside its features.
+    """Estimate the peak memory of one coupling on a CPU, beside its features.
 
     Args:
         n: source pixels.
@@ -31,5 +31,5 @@ def peak_bytes(n: int, m: int, *, solver: Solver, relaxation: Relaxation) -> int
     if relaxation == "source":
         return _STREAMED_BYTES
     if solver == "auto":
-        return min(4 * n * m, KEPT_BYTES) + _STREAMED_BYTES
+        return min(4 * n * m, KEPT_BYTES["cpu"]) + _STREAMED_BYTES
     return 8 * n * m * _POT_ARRAYS

@@ -115,10 +115,10 @@ def balanced(
 class _Descent:
     """Potentials of one problem on their way down the temperatures.
 
-    In haste they start from few pixels and follow the entries that matter. When that loses the way
-    (far groups of unequal mass, hardly connected), and for small problems, they go with care: all
-    pixels from the top, no entry left out, none kept as a half float, every level opened by a step
-    in the log domain.
+    In haste they start from few pixels, where few take less time than all, and follow the entries
+    that matter. When that loses the way (far groups of unequal mass, hardly connected), and for
+    small problems, they go with care: all pixels from the top, no entry left out, none kept as a
+    half float, every level opened by a step in the log domain.
     """
 
     def __init__(self, geometry: Geometry, first_stop: float) -> None:
@@ -127,10 +127,13 @@ class _Descent:
             self._go_carefully(first_stop)
             return
         self._restart(is_careful=False)
-        few = geometry.coarse(_COARSE_PIXELS)
+        few = geometry if geometry.is_on_card else geometry.coarse(_COARSE_PIXELS)
         self._hot = max(first_stop, few.typical_cost / _HANDOVER)
-        f_n = _Descent(few, first_stop).source_potentials(self._hot)
-        self._g_M = geometry.seen_from(few).softmin(f_n, self._hot)
+        if few is geometry:
+            self._g_M = geometry.exact_columns(torch.zeros_like(geometry.b_M), self._hot)
+        else:
+            f_n = _Descent(few, first_stop).source_potentials(self._hot)
+            self._g_M = geometry.seen_from(few).softmin(f_n, self._hot)
 
     def _go_carefully(self, stop: float) -> None:
         self._restart(is_careful=True)
@@ -261,7 +264,7 @@ class _Descent:
     def _dense(self, t: float) -> DenseKernel:
         """Make the dense kernel, in the buffer of the one before."""
         geometry = self._geometry
-        is_half = geometry.work == torch.float32 and not self._is_careful
+        is_half = geometry.work == torch.float32 and not (self._is_careful or geometry.is_on_card)
         kind = torch.half if is_half else geometry.work
         if self._buffer is None or self._buffer.dtype != kind:
             self._buffer = None
@@ -284,10 +287,10 @@ def _sinkhorn_map(kernel: DenseKernel | SparseKernel, geometry: Geometry, h_M: T
     change_M = (b_M / mass_M).log().clamp(-_LONGEST_STEP_NATS, _LONGEST_STEP_NATS)
     next_M = h_M + change_M
     told = (
-        (mass_M - b_M).abs().sum(),
+        torch.linalg.vector_norm(mass_M - b_M, 1),
         # The dual, but for a constant: what rows pay is -log of their sums, log u less log a.
         b_M @ h_M + a_N @ u_N.log(),
-        next_M.abs().max(),
+        torch.linalg.vector_norm(next_M, torch.inf),
     )
     # Asked for together: every question waits until a card has done all it was told.
     error, height, farthest = torch.stack(told).tolist()

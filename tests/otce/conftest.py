@@ -10,8 +10,14 @@ def as_if_large(monkeypatch):
     monkeypatch.setattr(sinkhorn, "_COARSE_PIXELS", 12)
 
 
-@pytest.fixture(params=["small", "large"])
+@pytest.fixture
+def as_if_on_card(as_if_large, monkeypatch):
+    """Send them the way of large ones on a card: all pixels from the start, floats kept."""
+    monkeypatch.setattr(geometry.Geometry, "is_on_card", True)
+
+
+@pytest.fixture(params=["small", "as_if_large", "as_if_on_card"])
 def way(request):
-    if request.param == "large":
-        request.getfixturevalue("as_if_large")
+    if request.param != "small":
+        request.getfixturevalue(request.param)
     return request.param

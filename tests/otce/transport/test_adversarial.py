@@ -48,11 +48,12 @@ def test_any_problem_is_certified_or_said_to_be_unsolved(way, kind, seed):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("seed", range(4))
-def test_both_ways_agree(kind, seed, request):
-    """The way of large problems is checked against the careful way, which leaves nothing out."""
+@pytest.mark.parametrize("hasty_way", ["as_if_large", "as_if_on_card"])
+def test_all_ways_agree(kind, seed, hasty_way, request):
+    """The ways of large problems are checked against the careful one, which leaves nothing out."""
     problem = adversarial(seed, kind=kind)
     carefully = certified_entropy(problem, couple(problem))
-    request.getfixturevalue("as_if_large")
+    request.getfixturevalue(hasty_way)
     in_haste = certified_entropy(problem, couple(problem))
     # Both are within the tolerance of the one solution, which leaves this much at costs of
     # thousands of epsilons (benchmarks/README.md).

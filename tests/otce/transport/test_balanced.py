@@ -53,7 +53,9 @@ def test_the_plan_is_that_of_brute_force(n, m, size, epsilon):
 
 
 @pytest.mark.parametrize(("epsilon", "apart"), [(10.0, 1e-3), (1.0, 1e-3), (0.1, 5e-3)])
-def test_half_floats_and_few_entries_give_the_same_plan(as_if_large, epsilon, apart):
+@pytest.mark.parametrize("hasty_way", ["as_if_large", "as_if_on_card"])
+def test_half_floats_and_few_entries_give_the_same_plan(hasty_way, epsilon, apart, request):
+    request.getfixturevalue(hasty_way)
     draw = clouds(1, n=140, m=120)
     sides, masses = (draw.source_ND, draw.target_MD), (weights(2, 140), weights(3, 120))
     found = plan(*sides, *masses, epsilon=epsilon, tolerance=1e-4)
