@@ -129,7 +129,6 @@ class DenseKernel:
         """
         geometry, t, w = self._geometry, self._t, w_M.to(self._geometry.work)
         u_N, half_norms_N = torch.empty_like(geometry.a_N), geometry.half_norms
-        none_M = torch.zeros_like(w)
         right_PM, of_source_NP = None, None
         if onehot_MT is not None:
             right_MP = torch.column_stack([onehot_MT, self._g_M]) * w_M[:, None]
@@ -144,7 +143,7 @@ class DenseKernel:
                 of_row_B = half_norms_N[rows] - t * self._shift_N[rows]
                 left_BP = torch.column_stack([thin_NS[rows], torch.ones_like(u_B), of_row_B])
                 left_PB = (left_BP * u_B[:, None]).T.to(w.dtype).contiguous()
-                stacked_PM[:-1] += affine(left_PB, kernel_BM.T, none_M)
+                stacked_PM[:-1] += left_PB @ kernel_BM
                 entropy_BM = kernel_BM.clamp(min=_LEAST).log_().mul_(kernel_BM)
                 stacked_PM[-1] += left_PB[-2] @ entropy_BM
                 if right_PM is not None and of_source_NP is not None:
@@ -181,13 +180,12 @@ class DenseKernel:
         """
         a_N, work_type = self._geometry.a_N, self._geometry.work
         right_PM = torch.column_stack([w_M, w_M[:, None] * v_MQ]).T.to(work_type).contiguous()
-        none_P = right_PM.new_zeros(len(right_PM))
         ahead_NQ = torch.empty_like(x_NQ)
 
         def work(part: slice) -> Tensor:
             back_QM = w_M.new_zeros(x_NQ.shape[1], len(w_M))
             for rows, kernel_BM in self._tiles(part):
-                sums_BP = affine(kernel_BM, right_PM, none_P).double()
+                sums_BP = (right_PM @ kernel_BM.T).T.double()
                 u_B1 = a_N[rows, None] / sums_BP[:, :1]
                 ahead_NQ[rows] = ahead_BQ = u_B1 * sums_BP[:, 1:]
                 left_BQ = (x_NQ[rows] - ahead_BQ) / sums_BP[:, :1]
