@@ -41,7 +41,7 @@ def test_the_plan_is_that_of_brute_force(epsilon):
 
 
 @pytest.mark.parametrize(("epsilon", "apart"), [(10.0, 1e-3), (1.0, 1e-3), (0.1, 5e-3)])
-def test_half_floats_and_few_entries_give_the_same_plan(as_if_large, epsilon, apart):
+def test_few_entries_give_the_same_plan(as_if_large, epsilon, apart):
     draw, arrays = problem(1, 140, 120)
     found = solved(arrays, epsilon, tolerance=1e-4)
     costs_NM = costs(draw.source_ND, draw.target_MD)
