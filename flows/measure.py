@@ -30,7 +30,7 @@ from otce.storage.store import Store
 from otce.truth.compute import Compute
 from tasks.cluster import cluster
 from tasks.publish_truth import publish_truth, sound_transfers
-from tasks.retry import Window, explained
+from tasks.retry import Window, explained_of_model
 from tasks.transfer import Job, Transfers, transfer_model
 
 Reasons = dict[str, tuple[str, OtceError]]
@@ -155,7 +155,7 @@ def _made(config: RunConfig, store: Store, todo: Mapping[str, Job], progress: Pr
         for future in as_completed(list(futures)):
             result: Reasons | Exception = future.result(raise_on_failure=False)
             if isinstance(result, Exception):
-                reason = "transfer", explained(result)
+                reason = "transfer", explained_of_model(result)
                 result = {job.name: reason for job in futures[future]}
             reasons |= result
     return reasons

@@ -22,7 +22,6 @@ from flows.progress import Progress
 from flows.teller import Teller
 from flows.view import shown, unseen
 from otce.config import RunConfig
-from otce.errors import ClusterError
 from otce.events import about
 from otce.footprint import refuse_too_large
 from otce.storage.store import Store
@@ -30,7 +29,7 @@ from tasks.actor import actor_maker
 from tasks.census import Census, kept_census, take_census
 from tasks.cluster import cluster
 from tasks.memory import node_bytes
-from tasks.retry import Window, explained
+from tasks.retry import Window, explained_of_model
 from tasks.score import score_model
 from tasks.shards import Cuts
 from tasks.slots import Slots
@@ -279,10 +278,7 @@ def _outcome(
     result: Outcome | Exception = future.result(raise_on_failure=False)
     if not isinstance(result, Exception):
         return result
-    error = explained(result)
-    if isinstance(error, ClusterError) and not error.transient:
-        # No other model would fare better.
-        raise error
+    error = explained_of_model(result)
     failures = [failure_row(model, target, "score", error) for target in targets]
     teller.failures(failures)
     return Outcome(failures=failures)

@@ -56,6 +56,10 @@ class PlacementError(ClusterError):
     """No node of the cluster has room for a feature actor."""
 
 
+class RayLostError(ClusterError):
+    """Ray ended on the driver's own machine: this run can compute nothing more."""
+
+
 class WorkerDiedError(ClusterError):
     """A worker process ended before it gave its result; another may finish the work."""
 

@@ -17,13 +17,17 @@ from otce.config import ExecutionConfig
 from otce.errors import ClusterError
 from tasks.handshake import refuse_other_versions, workers
 from tasks.plan import Node, Plan, actor_needs, plan, slots_on
-from tasks.ray_calls import callers_leave_first
+from tasks.ray_calls import callers_leave_first, turn_away_for_good
 
 _LOOK_S: Final = 1.0
+_WATCH_S: Final = 0.25
 _KNOCK_S: Final = 10
 _START_TRIES: Final = 2
 # Ray ends a worker that was idle for a second; the next transport would then wait for torch.
 _IDLE_MS: Final = 600_000
+# A node of this machine that does not answer is busy, or asleep with its lid closed; that it has
+# ended is seen otherwise. Ray waits for 5.
+_MISSED_BEATS: Final = 20
 
 
 @contextmanager
@@ -58,7 +62,7 @@ def cluster(execution: ExecutionConfig) -> Iterator[Plan]:
         # Ray's own handler aborts the process before anything can be ended in order.
         signal.signal(signal.SIGTERM, on_sigterm)
     try:
-        with callers_leave_first(), _nodes(execution) as nodes:
+        with callers_leave_first(), _watched(), _nodes(execution) as nodes:
             if address:
                 refuse_other_versions(workers())
             yield plan(nodes, execution)
@@ -74,7 +78,10 @@ def _start(execution: ExecutionConfig, quiet: dict[str, Any], tries: int = _STAR
             "local",
             num_cpus=execution.workers,
             include_dashboard=False,
-            _system_config={"idle_worker_killing_time_threshold_ms": _IDLE_MS},
+            _system_config={
+                "idle_worker_killing_time_threshold_ms": _IDLE_MS,
+                "health_check_failure_threshold": _MISSED_BEATS,
+            },
             **quiet,
         )
     except Exception as error:
@@ -94,6 +101,38 @@ def _knock(address: str) -> None:
     host, separator, port = address.removeprefix("ray://").rpartition(":")
     if separator and port.isdigit():
         socket.create_connection((host, int(port)), timeout=_KNOCK_S).close()
+
+
+@contextmanager
+def _watched() -> Iterator[None]:
+    """Look for the end of our own node's raylet, which Ray sees only when beats were missed."""
+    own = ray.get_runtime_context().get_node_id()
+    (node,) = (node for node in ray.nodes() if node["NodeID"] == own)  # type: ignore[no-untyped-call]
+    place = node["NodeManagerAddress"], node["NodeManagerPort"]
+    left = threading.Event()
+
+    def watch() -> None:
+        has_answered = False
+        while not left.wait(_WATCH_S):
+            try:
+                socket.create_connection(place, timeout=_KNOCK_S).close()
+                has_answered = True
+            except ConnectionRefusedError:
+                # From outside a cluster it may never have been within reach.
+                if has_answered:
+                    turn_away_for_good()
+                return
+            except OSError:
+                # Busy, or nothing to do with the raylet.
+                continue
+
+    watcher = threading.Thread(target=watch, name="raylet-watch", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        left.set()
+        watcher.join()
 
 
 @contextmanager

@@ -12,6 +12,8 @@ from typing import Any, Final, TypeAlias
 
 import ray
 
+from otce.errors import RayLostError
+
 Ref: TypeAlias = "ray.ObjectRef[Any]"
 """Reference of a result that Ray holds."""
 Refs: TypeAlias = Mapping[int, list[Ref]]
@@ -32,7 +34,7 @@ class RayEndedError(BaseException):
 class _Door:
     def __init__(self) -> None:
         self.moved = threading.Condition()
-        self.is_open = True
+        self.refusal: BaseException | None = None
         self.inside = 0
 
 
@@ -45,10 +47,11 @@ def inside() -> Iterator[None]:
 
     Raises:
         RayEndedError: Ray is being shut down.
+        RayLostError: Ray is gone.
     """
     with _door.moved:
-        if not _door.is_open:
-            raise RayEndedError
+        if _door.refusal is not None:
+            raise _door.refusal
         _door.inside += 1
     try:
         yield
@@ -61,13 +64,30 @@ def inside() -> Iterator[None]:
 @contextmanager
 def callers_leave_first() -> Iterator[None]:
     """Let threads call Ray within; at the end turn them away and wait until none is inside."""
-    _door.is_open = True
+    _door.refusal = None
     try:
         yield
     finally:
         with _door.moved:
-            _door.is_open = False
+            _door.refusal = RayEndedError()
             _door.moved.wait_for(lambda: not _door.inside, timeout=_LEAVE_S)
+
+
+def turn_away_for_good() -> None:
+    """Turn callers away from now on: Ray would end this process, without a word, at a call."""
+    _door.refusal = lost()
+
+
+def lost() -> RayLostError:
+    """Say that Ray is gone.
+
+    Returns:
+        The error.
+    """
+    return RayLostError(
+        "Ray on this machine (its process raylet) has ended, or was too busy to answer: no more "
+        "can be computed in this run. What was finished is kept; run the command again"
+    )
 
 
 def finished(refs: Sequence[Ref]) -> list[Ref]:

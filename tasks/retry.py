@@ -15,10 +15,16 @@ from typing import Any, Final, TypeVar
 
 import ray
 
-from otce.errors import ClusterError, LostFeaturesError, OtceError, WorkerDiedError
+from otce.errors import (
+    ClusterError,
+    LostFeaturesError,
+    OtceError,
+    RayLostError,
+    WorkerDiedError,
+)
 from otce.events import about, event, in_json
 from tasks import metrics
-from tasks.ray_calls import RayEndedError, Ref, finished, inside, result
+from tasks.ray_calls import RayEndedError, Ref, finished, inside, lost, result
 from tasks.stopping import StoppingError
 
 _T = TypeVar("_T")
@@ -60,18 +66,38 @@ def explained(error: Exception) -> OtceError:
         error: what was raised.
 
     Returns:
-        The error a worker raised, a transient one when the worker itself failed, or a permanent
-        one that names what nobody expected.
+        The error a worker raised, a transient one when the worker itself failed, a `RayLostError`
+        when Ray is gone, or a permanent one that names what nobody expected.
     """
     if isinstance(error, OtceError):
         cause = getattr(error, "cause", None)
         return cause if isinstance(cause, OtceError) else error
+    if isinstance(error, ray.exceptions.LocalRayletDiedError):
+        return lost()
     if isinstance(error, ray.exceptions.RayTaskError):
         return error.cause if isinstance(error.cause, OtceError) else _of_input(error.cause)
     if isinstance(error, _WORKER_ERRORS):
         first_line = str(error).strip().partition("\n")[0]
         return WorkerDiedError(f"a worker ended early ({type(error).__name__}: {first_line})")
     return _no_room() if isinstance(error, _NO_ROOM) else _unexpected(error, "")
+
+
+def explained_of_model(error: Exception) -> OtceError:
+    """Explain why a model has no scores, if others may have theirs.
+
+    Args:
+        error: what was raised.
+
+    Returns:
+        See `explained`.
+
+    Raises:
+        ClusterError: no other model would fare better.
+    """
+    found = explained(error)
+    if isinstance(found, ClusterError) and not found.transient:
+        raise found
+    return found
 
 
 def _of_input(cause: Exception) -> OtceError:
@@ -108,6 +134,7 @@ def attempt(work: Callable[[], _T], *, attempts: int, recover: Callable[[], obje
 
     Raises:
         GaveUpError: a permanent failure, or the last transient one.
+        RayLostError: Ray is gone.
     """
     for number in range(1, attempts + 1):
         try:
@@ -115,6 +142,8 @@ def attempt(work: Callable[[], _T], *, attempts: int, recover: Callable[[], obje
         except Exception as error:
             # Ray wraps any exception of any worker; all are classified in one place.
             found = explained(error)
+            if isinstance(found, RayLostError):
+                raise found from error
             repeats = _helps_to_repeat(found)
             if repeats:
                 recover()
@@ -186,6 +215,7 @@ class Window:
 
         Raises:
             StoppingError: the run is to end, some tasks refused to begin, and all others are done.
+            RayLostError: Ray is gone.
         """
         waiting = [(index, 1) for index in reversed(range(len(submits)))]
         pending: dict[Any, _Pending] = {}
@@ -207,6 +237,8 @@ class Window:
                     done = pending.pop(ref)
                     self._leave()
                     found = _found(ref)
+                    if isinstance(found, RayLostError):
+                        raise found
                     if isinstance(found, OtceError):
                         if _helps_to_repeat(found) and done.number < self._attempts:
                             with about(**(abouts[done.index] if abouts else {})):
@@ -254,5 +286,5 @@ def _found(ref: Ref) -> Any:
 
 def _cancel(ref: Ref) -> None:
     # Loops in C hear no polite request.
-    with contextlib.suppress(ray.exceptions.RayError, RayEndedError), inside():
+    with contextlib.suppress(ray.exceptions.RayError, RayEndedError, RayLostError), inside():
         ray.cancel(ref, force=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import ray
 
-from otce.errors import ClusterError, PlacementError
+from otce.errors import ClusterError, PlacementError, RayLostError
 from tasks.ray_calls import RayEndedError, inside
 
 
@@ -45,7 +45,10 @@ class Slot:
     def drop(self) -> None:
         """End the actor, if it is still there; the next use starts another."""
         if self._actor is not None:
-            with contextlib.suppress(ray.exceptions.RayError, RayEndedError), inside():
+            with (
+                contextlib.suppress(ray.exceptions.RayError, RayEndedError, RayLostError),
+                inside(),
+            ):
                 ray.kill(self._actor)
             self._actor = None
 

@@ -57,3 +57,23 @@ def test_a_killed_feature_actor_is_replaced_and_changes_no_byte(
     assert "0 failed" in command.output
     assert "attempt 1 of 3 failed and is repeated: a worker ended early" in command.output
     assert tables(tmp_path) == uninterrupted
+
+
+@pytest.mark.nightly
+def test_a_run_whose_local_ray_dies_says_so_and_is_finished_by_the_same_command(
+    uninterrupted, tmp_path, prefect_api
+):
+    """It ended without a word: Ray took its process down while it sought what was lost."""
+    path = slow_zoo(tmp_path)
+    command = Command("run", path, log=tmp_path / "log", env=prefect_api)
+    wait_until(lambda: stored(tmp_path) >= 1, command.output)
+    (raylet,) = [process for process in command.processes() if process.name() == "raylet"]
+    raylet.kill()
+    assert command.wait() == 3, command.output
+    assert "RayLostError: Ray on this machine (its process raylet) has ended" in command.output
+    assert not (tmp_path / "store/runs/test/manifest.json").exists()
+    left = stored(tmp_path)
+    again = Command("run", path, log=tmp_path / "log2", env=prefect_api)
+    assert again.wait() == 0, again.output
+    assert f"{PAIRS - left} pairs computed, {left} reused, 0 failed" in again.output
+    assert tables(tmp_path) == uninterrupted

@@ -96,6 +96,23 @@ def test_a_killed_worker_is_replaced_and_changes_no_byte(uninterrupted, tmp_path
     assert tables(tmp_path) == uninterrupted
 
 
+def test_a_measurement_whose_local_ray_dies_says_so_and_is_finished_by_the_same_command(
+    uninterrupted, tmp_path, prefect_api
+):
+    """Every transfer that was not made failed, and a table without them was published."""
+    path = zoo(tmp_path)
+    command = Command("measure", path, log=tmp_path / "log", env=prefect_api)
+    wait_until(lambda: kept(tmp_path) >= 1, lambda: command.output)
+    (raylet,) = [process for process in command.processes() if process.name() == "raylet"]
+    raylet.kill()
+    assert command.wait(300) == 3, command.output
+    assert "RayLostError: Ray on this machine (its process raylet) has ended" in command.output
+    assert not (tmp_path / "store/runs").exists()
+    code, output = measured(path, tmp_path / "log2", prefect_api)
+    assert code == 0, output
+    assert tables(tmp_path) == uninterrupted
+
+
 def test_an_interrupted_measurement_ends_with_130_and_leaves_nothing_running(
     tmp_path, prefect_home
 ):
