@@ -20,9 +20,10 @@ test: $(STAMP) lint
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/otce otce
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/examples tests/faults tests/flows tests/infra tests/tasks
 
-# The long fault tests: kills of every part, a store that fails, a cluster that loses a node.
+# The long fault tests: kills of every part, a store that fails, a cluster that loses a node. One
+# after the other: Ray's own class for a cluster that grows stops every Ray of the machine.
 test-faults: $(STAMP)
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m nightly tests
+	$(BIN)/python -m pytest -q -m nightly tests
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
