@@ -70,30 +70,32 @@ def cluster(execution: ExecutionConfig) -> Iterator[Plan]:
         ray.shutdown()
 
 
-def _start(execution: ExecutionConfig, quiet: dict[str, Any], tries: int = _START_TRIES) -> None:
+def _start(execution: ExecutionConfig, quiet: dict[str, Any]) -> None:
     """Start a local Ray; once more where its node was late, as on a machine with much to do."""
-    try:
-        # Without "local" Ray would join whatever others have started on this machine.
-        ray.init(
-            "local",
-            num_cpus=execution.workers,
-            include_dashboard=False,
-            _system_config={
-                "idle_worker_killing_time_threshold_ms": _IDLE_MS,
-                "health_check_failure_threshold": _MISSED_BEATS,
-            },
-            **quiet,
-        )
-    except Exception as error:
-        # Ray has no class of its own for this.
-        if type(error) is not Exception:
-            raise
-        if tries == 1:
-            raise ClusterError(
-                f"Ray did not start on this machine, {_START_TRIES} times: {error} Run the command "
-                "again when less else is running, or with fewer `execution.workers`"
-            ) from error
-        _start(execution, quiet, tries - 1)
+    for number in range(1, _START_TRIES + 1):
+        try:
+            # Without "local" Ray would join whatever others have started on this machine.
+            ray.init(
+                "local",
+                num_cpus=execution.workers,
+                include_dashboard=False,
+                _system_config={
+                    "idle_worker_killing_time_threshold_ms": _IDLE_MS,
+                    "health_check_failure_threshold": _MISSED_BEATS,
+                },
+                **quiet,
+            )
+        except Exception as error:
+            # Ray has no class of its own for this.
+            if type(error) is not Exception:
+                raise
+            if number == _START_TRIES:
+                raise ClusterError(
+                    f"Ray did not start on this machine, {number} times: {error} Run the command "
+                    "again when less else is running, or with fewer `execution.workers`"
+                ) from error
+        else:
+            return
 
 
 def _knock(address: str) -> None:
@@ -109,22 +111,17 @@ def _watched() -> Iterator[None]:
     own = ray.get_runtime_context().get_node_id()
     (node,) = (node for node in ray.nodes() if node["NodeID"] == own)  # type: ignore[no-untyped-call]
     place = node["NodeManagerAddress"], node["NodeManagerPort"]
+    if _refuses(place):
+        # From outside a cluster its nodes may be out of reach.
+        yield
+        return
     left = threading.Event()
 
     def watch() -> None:
-        has_answered = False
         while not left.wait(_WATCH_S):
-            try:
-                socket.create_connection(place, timeout=_KNOCK_S).close()
-                has_answered = True
-            except ConnectionRefusedError:
-                # From outside a cluster it may never have been within reach.
-                if has_answered:
-                    turn_away_for_good()
+            if _refuses(place):
+                turn_away_for_good()
                 return
-            except OSError:
-                # Busy, or nothing to do with the raylet.
-                continue
 
     watcher = threading.Thread(target=watch, name="raylet-watch", daemon=True)
     watcher.start()
@@ -133,6 +130,15 @@ def _watched() -> Iterator[None]:
     finally:
         left.set()
         watcher.join()
+
+
+def _refuses(place: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(place, timeout=_KNOCK_S).close()
+    except OSError as error:
+        # What does not answer may be busy.
+        return isinstance(error, ConnectionRefusedError)
+    return False
 
 
 @contextmanager

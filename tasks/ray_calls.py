@@ -6,7 +6,7 @@ one a process, and so is the door that its callers pass.
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 
@@ -34,7 +34,7 @@ class RayEndedError(BaseException):
 class _Door:
     def __init__(self) -> None:
         self.moved = threading.Condition()
-        self.refusal: BaseException | None = None
+        self.refusal: Callable[[], BaseException] | None = None
         self.inside = 0
 
 
@@ -51,7 +51,7 @@ def inside() -> Iterator[None]:
     """
     with _door.moved:
         if _door.refusal is not None:
-            raise _door.refusal
+            raise _door.refusal()
         _door.inside += 1
     try:
         yield
@@ -69,13 +69,13 @@ def callers_leave_first() -> Iterator[None]:
         yield
     finally:
         with _door.moved:
-            _door.refusal = RayEndedError()
+            _door.refusal = RayEndedError
             _door.moved.wait_for(lambda: not _door.inside, timeout=_LEAVE_S)
 
 
 def turn_away_for_good() -> None:
     """Turn callers away from now on: Ray would end this process, without a word, at a call."""
-    _door.refusal = lost()
+    _door.refusal = lost
 
 
 def lost() -> RayLostError:

@@ -1,5 +1,8 @@
 """Joining a cluster, or not."""
 
+import subprocess
+import sys
+
 import pytest
 import ray
 
@@ -52,3 +55,34 @@ def test_a_node_that_never_comes_is_an_error_of_the_cluster(late_nodes):
         cluster(ExecutionConfig(workers=1)),
     ):
         pass
+
+
+ENDED = """
+import time
+import psutil
+from otce.config import ExecutionConfig
+from otce.errors import RayLostError
+from tasks.cluster import cluster
+from tasks.ray_calls import inside
+
+with cluster(ExecutionConfig(workers=1)):
+    (raylet,) = [child for child in psutil.Process().children() if child.name() == "raylet"]
+    raylet.kill()
+    ended_s = time.monotonic()
+    while time.monotonic() - ended_s < 60:
+        time.sleep(0.05)
+        try:
+            with inside():
+                pass
+        except RayLostError as error:
+            print(error)
+            break
+"""
+
+
+def test_callers_of_a_ray_that_has_ended_are_turned_away_before_ray_ends_the_process():
+    """In a process of its own: Ray took it down, without a word, at the next call."""
+    code = [sys.executable, "-c", ENDED]
+    found = subprocess.run(code, check=False, capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    assert "Ray on this machine (its process raylet) has ended" in found.stdout
