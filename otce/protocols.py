@@ -73,6 +73,27 @@ def refuse_others(uri: str, allowed: Iterable[str]) -> str:
     return uri
 
 
+def refuse_half_a_uri(uri: str) -> str:
+    """Refuse what was meant as a URI and would be a local path with a colon in it.
+
+    Args:
+        uri: a path, a URI or a chain.
+
+    Returns:
+        The same URI.
+
+    Raises:
+        ValueError: it begins with a protocol and a colon, without two slashes.
+    """
+    protocol, colon, rest = uri.partition(":")
+    if colon and protocol in DEFAULT_PROTOCOLS and not rest.startswith(("//", ":")):
+        raise ValueError(
+            f"{uri} would be a folder of this machine that is called {protocol}:; write "
+            f"{protocol}:// for the protocol, or ./{uri} for the folder"
+        )
+    return uri
+
+
 def refuse_options_that_choose(options: Mapping[str, Any]) -> None:
     """Refuse fsspec options that lead to another protocol than the URI's.
 

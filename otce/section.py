@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
-from otce.protocols import DEFAULT_PROTOCOLS, refuse_others
+from otce.protocols import DEFAULT_PROTOCOLS, refuse_half_a_uri, refuse_others
 from otce.secrets import refuse_secret_uri
 from otce.storage.files import absolute_uri
 
@@ -21,10 +21,11 @@ def resolved(uri: str, info: ValidationInfo) -> str:
         An absolute path or a URI.
 
     Raises:
-        ValueError: a protocol is not allowed, or the URI has a secret in it.
+        ValueError: a protocol is not allowed, the URI has a secret in it, or lacks its slashes.
     """
     allowed = (info.context or {}).get("protocols", DEFAULT_PROTOCOLS)
-    return refuse_others(_absolute(refuse_secret_uri(uri), info), allowed)
+    whole = refuse_half_a_uri(refuse_secret_uri(uri))
+    return refuse_others(_absolute(whole, info), allowed)
 
 
 def _absolute(uri: str, info: ValidationInfo) -> str:

@@ -100,6 +100,18 @@ def test_options_lead_to_no_other_protocol(options):
         check(document(storage_options=options))
 
 
+@pytest.mark.parametrize("store", ["s3:/bucket/otce", "s3:bucket", "gs:/bucket", "file:/data"])
+def test_a_uri_without_its_slashes_is_no_path(store):
+    """Tables went into a folder called `s3:` beside the configuration."""
+    with pytest.raises(ConfigError, match=f"write {store.partition(':')[0]}:// for the protocol"):
+        check(document(store=store))
+
+
+@pytest.mark.parametrize("store", ["./s3:/bucket", "/data/a:b", "results:old", "s3://bucket/otce"])
+def test_other_colons_are_part_of_a_path(store):
+    check(document(store=store))
+
+
 @pytest.mark.parametrize("images", ["i/*.png::ssh://host/a", "::*"])
 def test_a_path_below_a_root_is_no_chain(images):
     data = document()
